@@ -1,0 +1,1 @@
+"""Deep learning on medical images in napari."""

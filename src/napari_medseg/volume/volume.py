@@ -1,0 +1,70 @@
+"""An image with its place in the patient and what is needed to show it right."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_medseg.errors import GeometryError
+from napari_medseg.volume.geometry import Geometry
+
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An array with geometry. Holds no patient identifiers.
+
+    The array is (..., z, y, x[, colour]): non-spatial axes first, then two or three spatial axes in the order nearest
+    to (z, y, x), then colour.
+    """
+
+    data: "NDArray[np.generic] | DaskArray"
+    """numpy or lazy dask array, in `units`."""
+    geometry: Geometry | None
+    """Grid of the spatial axes; None if the file says nothing about where its voxels lie."""
+    name: str = "image"
+    """For the layer list: modality and series number, or the file's stem."""
+    kind: Literal["image", "labels"] = "image"
+    """Whether values are intensities or class numbers."""
+    modality: str | None = None
+    """DICOM modality code such as ``"CT"``, when known."""
+    units: str | None = None
+    """Unit of the values, such as ``"HU"``; None when unknown."""
+    window: tuple[float, float] | None = None
+    """Lower and upper display limit that the file asks for, in `units`."""
+    rgb: bool = False
+    """Whether the last axis is colour (3 or 4 channels)."""
+    axes: tuple[str, ...] = ()
+    """Names of the leading non-spatial axes, such as ``("time",)``."""
+    series_id: str | None = None
+    """Opaque identifier, equal for volumes of the same series; says nothing about the patient."""
+    warnings: tuple[str, ...] = field(default=())
+    """What the reader had to decide or could not know, one sentence each."""
+
+    def __post_init__(self) -> None:
+        expected = self.data.shape[len(self.axes) : self.data.ndim - self.rgb]
+        if self.geometry is not None and self.geometry.shape != expected:
+            raise GeometryError(
+                f"{self.name}: the grid has {self.geometry.shape} voxels but the array has {expected} "
+                f"after its leading axes {self.axes}."
+            )
+        if self.geometry is None and len(expected) not in (2, 3):
+            raise GeometryError(f"{self.name}: an array of shape {self.data.shape} has no two or three spatial axes.")
+
+    @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """4x4 matrix from spatial index to RAS+ mm; None without geometry."""
+        return None if self.geometry is None else self.geometry.affine
+
+    @property
+    def spatial_axes(self) -> tuple[int, ...]:
+        """Axis numbers of the spatial axes."""
+        return tuple(range(len(self.axes), self.data.ndim - self.rgb))
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Number of voxels along the spatial axes."""
+        return tuple(int(n) for n in self.data.shape[len(self.axes) : self.data.ndim - self.rgb])
