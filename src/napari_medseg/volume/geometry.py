@@ -65,9 +65,9 @@ class Geometry:
         object.__setattr__(self, "affine", affine)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Geometry) and self.shape == other.shape and bool(np.array_equal(self.affine, other.affine))
-        )
+        if not isinstance(other, Geometry):
+            return NotImplemented
+        return self.shape == other.shape and bool(np.array_equal(self.affine, other.affine))
 
     def __hash__(self) -> int:
         return hash((self.shape, self.affine.tobytes()))
@@ -75,12 +75,12 @@ class Geometry:
     def __matmul__(self, index: ArrayLike) -> NDArray[np.float64]:
         """Return the RAS+ millimetres of (..., ndim) indices in the array's axis order."""
         index = np.asarray(index, dtype=np.float64)
-        return index @ self.affine[:3, : index.shape[-1]].T + self.affine[:3, 3]
+        return np.asarray(index @ self.affine[:3, : index.shape[-1]].T + self.affine[:3, 3])
 
     def to_index(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Return the (..., 3) fractional indices of (..., 3) points in RAS+ millimetres."""
         inverse = np.linalg.inv(self.affine)
-        return np.asarray(points_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        return np.asarray(np.asarray(points_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3])
 
     @property
     def ndim(self) -> int:
@@ -95,12 +95,12 @@ class Geometry:
     @property
     def direction(self) -> NDArray[np.float64]:
         """(3, 3) matrix whose columns are the unit directions of the array axes in RAS+."""
-        return self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return np.asarray(self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
     def origin(self) -> NDArray[np.float64]:
         """(3,) RAS+ mm of the centre of the first voxel."""
-        return self.affine[:3, 3].copy()
+        return np.asarray(self.affine[:3, 3]).copy()
 
     @property
     def axcodes(self) -> str:
@@ -120,7 +120,7 @@ class Geometry:
     def corners(self) -> NDArray[np.float64]:
         """Return the (8, 3) RAS+ mm of the centres of the grid's corner voxels."""
         last = np.array([*self.shape, 1][:3]) - 1
-        return self @ (np.indices((2, 2, 2)).reshape(3, -1).T * last)
+        return self @ np.asarray(np.indices((2, 2, 2)).reshape(3, -1).T * last)
 
     def matches(self, other: "Geometry", tolerance_mm: float = 1e-3) -> bool:
         """Return whether both grids have the same shape and no corner is further apart than `tolerance_mm`."""
