@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
-# Read when torch and the BLAS libraries load: one thread each keeps sums bit-equal between runs and workers from fighting for cores.
+# Read when torch and the BLAS libraries load. One thread each: sums are bit-equal between runs, and workers do not
+# fight for cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Mesa's hardware probing is noise in a virtual display; a real GPU driver ignores the variable.
