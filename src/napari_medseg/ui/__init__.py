@@ -1,0 +1,1 @@
+"""The napari layer: the only part that knows a graphical interface."""

@@ -1,0 +1,1 @@
+"""The dock widgets, and the parts they are made of."""
