@@ -1,0 +1,1 @@
+"""One file per kind of task; each has a module-level `TASK`."""

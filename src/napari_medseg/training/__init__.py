@@ -1,0 +1,51 @@
+"""Training models from labelled samples."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_medseg.progress import Control, Event
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
+from napari_medseg.training.run import Case, RunConfig, RunFolder, TrainResult, create_run
+
+__all__ = [
+    "Case",
+    "LabelsChanged",
+    "RunConfig",
+    "RunFolder",
+    "ShowSlice",
+    "Stop",
+    "TrainConfig",
+    "TrainResult",
+    "create_run",
+    "train",
+]
+
+
+def train(run: RunFolder | Path | str, control: Control | None = None, resume: bool = False) -> Iterator[Event]:
+    """Train the model that a run's folder describes.
+
+    Parameters
+    ----------
+    run : RunFolder or path
+        As made by `create_run`.
+    control : Control, optional
+        Cancels, pauses, and passes the messages `LabelsChanged`, `ShowSlice` and `Stop`.
+    resume : bool
+        Go on from the last checkpoint, to the same weights as if nothing had happened; with none, begin.
+
+    Yields
+    ------
+    Event
+        `Step`, `EpochEnd`, `Preview`, `Saved` and `Note` events, and last `Finished` with a `TrainResult`.
+
+    Raises
+    ------
+    MedsegError
+        If the data, the settings or the device do not serve, with a remedy.
+    Cancelled
+        If `control` was cancelled; the best weights are in the bundle by then.
+    """
+    from napari_medseg.training.loop import train as loop
+
+    yield from loop(run if isinstance(run, RunFolder) else RunFolder(Path(run)), control or Control(), resume)

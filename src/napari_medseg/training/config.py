@@ -1,0 +1,58 @@
+"""The settings of a training run."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainConfig(BaseModel):
+    """How to train; the defaults learn from a few strokes in about a minute on a laptop.
+
+    Examples
+    --------
+    >>> TrainConfig(steps=50).learning_rate
+    0.003
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 1.0
+    """Time to train. The first steps are timed, then the number of steps is fixed and written down. None: train for
+    `steps`."""
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    """Optimiser steps; read only when `minutes` is None."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
+    """Pull of the weights towards zero (decoupled, as in AdamW)."""
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How the learning rate falls to zero: half a cosine, or (1 - t)^0.9 as in nnU-Net."""
+    warmup_steps: Annotated[int, Field(ge=0, le=10_000)] = 10
+    """Steps over which the learning rate first rises."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 5.0
+    """Largest norm of the gradient; longer ones are shortened."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 2
+    """Patches per step."""
+    patch_size: tuple[Annotated[int, Field(ge=8, le=1024)], ...] | None = None
+    """Voxels of a training patch in the order of the network's grid, one number per dimension of the network; None
+    chooses from the network and the image."""
+    flips: bool = True
+    """Augmentation: mirror patches along their axes."""
+    geometry: bool = True
+    """Augmentation: rotate and scale patches a little."""
+    intensity: bool = True
+    """Augmentation: change brightness, contrast and gamma a little, and add noise."""
+    hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.15
+    """Share of the annotation that is kept out of training to measure Dice on; 0 trains on everything."""
+    validate_every: Annotated[int, Field(ge=1)] = 50
+    """Steps between two measurements on the held-out annotation."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
+    preview_hz: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Most previews of the visible slice per second; 0 for none."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Everything random follows from it and the step's number."""

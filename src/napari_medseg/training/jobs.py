@@ -1,0 +1,27 @@
+"""Training as a job for `napari_medseg.jobs`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_medseg.progress import Control, Event, throttle
+from napari_medseg.training import train
+
+
+def train_run(control: Control, run: Path, resume: bool = False) -> Iterator[Event]:
+    """Train in the folder `run`, events thinned for a viewer.
+
+    Parameters
+    ----------
+    control : Control
+        Cancels, pauses, and passes messages.
+    run : Path
+        A run's folder.
+    resume : bool
+        Go on from the last checkpoint.
+
+    Yields
+    ------
+    Event
+        Those of `napari_medseg.training.train`; `Step` and `Preview` at most ten times a second.
+    """
+    yield from throttle(train(run, control, resume))
