@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import GeometryError
+from napari_medseg.volume.classes import LabelClass
 from napari_medseg.volume.geometry import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dask.array import Array as DaskArray
 
 
@@ -39,6 +42,13 @@ class Volume:
     """Whether the last axis is colour (3 or 4 channels)."""
     axes: tuple[str, ...] = ()
     """Names of the leading non-spatial axes, such as ``("time",)``."""
+    axis_values: "Mapping[str, NDArray[np.float64]]" = field(default_factory=dict)
+    """What is known along the first leading axis (length n): ``"time"`` (n,) in s, ``"b_value"`` (n,) in s/mm²,
+    ``"b_vector"`` (n, 3) as unit directions in RAS+."""
+    classes: tuple[LabelClass, ...] = ()
+    """Names and colours of the label values, when the file tells them; always empty for an image."""
+    suv_factor: float | None = None
+    """For PET activity: multiply the values by it to get SUVbw in g/ml; None when the header does not allow it."""
     series_id: str | None = None
     """Opaque identifier, equal for volumes of the same series; says nothing about the patient."""
     warnings: tuple[str, ...] = field(default=())
