@@ -1,0 +1,31 @@
+"""The only translation between volumes and predictions on one side and napari's layers on the other."""
+
+from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
+from napari_medseg.ui.layers.images import geometry_of, image_volume, to_layer_tuples
+from napari_medseg.ui.layers.labels import labels_on, labels_volume
+from napari_medseg.ui.layers.results import add_prediction, new_labels, preview_layer, show_preview
+from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
+from napari_medseg.ui.layers.views import visible_slice
+from napari_medseg.ui.layers.world import Frame
+
+__all__ = [
+    "KEY",
+    "PAINTED_BACKGROUND",
+    "Frame",
+    "Tag",
+    "add_prediction",
+    "class_display",
+    "classes_of",
+    "frame_of",
+    "geometry_of",
+    "image_volume",
+    "labels_on",
+    "labels_volume",
+    "new_labels",
+    "preview_layer",
+    "set_classes",
+    "show_preview",
+    "tag_of",
+    "to_layer_tuples",
+    "visible_slice",
+]

@@ -1,0 +1,218 @@
+"""Layers that we make on an image: labels to paint on, predictions, and the live preview."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_medseg.errors import GeometryError
+from napari_medseg.prediction import Prediction
+from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, set_classes
+from napari_medseg.ui.layers.labels import layer_tag
+from napari_medseg.ui.layers.regrid import pull
+from napari_medseg.ui.layers.tag import KEY, Role, Tag
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+    from napari.utils.events import Event
+    from numpy.typing import NDArray
+
+    from napari_medseg.volume import LabelClass
+
+PREVIEW_OPACITY = 0.5
+RESULT_OPACITY = 0.6
+
+
+def new_labels(image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
+    """Return an empty labels layer on the grid of `image`, to be added to a viewer and painted on.
+
+    Value 0 is not looked at, `BACKGROUND_VALUE` is background that the user painted, and each class has its own value.
+    """
+    classes = tuple(classes)
+    shape = layer_tag(image).volume.spatial_shape
+    highest = max((c.value for c in classes), default=0)
+    empty = np.zeros(shape, np.uint8 if highest < PAINTED_BACKGROUND.value else np.uint16)
+    layer = _labels_layer(image, empty, "painted", f"{image.name} labels")
+    set_classes(layer, (*classes, PAINTED_BACKGROUND))
+    layer.selected_label = min((c.value for c in classes), default=1)
+    return layer
+
+
+def add_prediction(
+    viewer: "ViewerModel",
+    image: "Image",
+    prediction: "Prediction | Volume",
+    classes: "Iterable[LabelClass] | None" = None,
+) -> "Labels":
+    """Show a prediction on its image as a labels layer, and return that layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where `image` is.
+    image : Image
+        What was predicted on.
+    prediction : Prediction or Volume
+        Labels on the grid of the image's volume.
+    classes : iterable of LabelClass, optional
+        Names and colours; by default the prediction's own.
+
+    Returns
+    -------
+    Labels
+        The layer of an earlier prediction on this image by the same model, if nobody painted on it; otherwise a new
+        one.
+    """
+    labels, own, name = _read(prediction)
+    display = class_display(classes if classes is not None else own)
+    fresh = _labels_layer(image, labels, "prediction", f"{image.name} {name}")
+    fresh.colormap, fresh.features, fresh.opacity = display["colormap"], display["features"], RESULT_OPACITY
+    earlier = _earlier(viewer, image, "prediction", fresh.name)
+    if earlier is None:
+        fresh.events.paint.connect(_keep_painted)
+        viewer.add_layer(fresh)
+        return fresh
+    earlier.metadata = {KEY: replace(fresh.metadata[KEY], layer=earlier.unique_id)}
+    earlier.data = fresh.data
+    earlier.colormap, earlier.features = display["colormap"], display["features"]
+    return earlier
+
+
+def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
+    """Return the layer that shows a model in training on `image`: the one that is there, or a new one, added.
+
+    It cannot be painted on, and it is never the user's own labels.
+    """
+    classes = tuple(classes)
+    name = f"{image.name} preview"
+    layer = _earlier(viewer, image, "preview", name)
+    if layer is None:
+        highest = max((c.value for c in classes), default=0)
+        shape = layer_tag(image).volume.spatial_shape
+        layer = _labels_layer(image, np.zeros(shape, np.min_scalar_type(highest)), "preview", name)
+        layer.opacity = PREVIEW_OPACITY
+        viewer.add_layer(layer)
+        layer.editable = False
+    set_classes(layer, classes)
+    return layer
+
+
+def show_preview(layer: "Labels", axis: int, index: int, labels: "NDArray[np.integer]") -> None:
+    """Put the labels of one slice into a preview layer.
+
+    Parameters
+    ----------
+    layer : Labels
+        From `preview_layer`.
+    axis, index : int
+        The slice, in the spatial axes of the image's volume; of no meaning for a plane.
+    labels : (rows, columns) array
+        Class values.
+    """
+    tag: Tag = layer.metadata[KEY]
+    own = np.asarray(tag.volume.data)
+    if own.ndim == 2:
+        own[...] = labels.reshape(own.shape)
+    else:
+        own[_plane(axis, index)] = labels
+    if tag.shown_on is not None and tag.geometry is not None:
+        _show_slab(layer, tag, axis, index)
+    layer.refresh(extent=False, thumbnail=False)
+
+
+def _plane(axis: int, index: int) -> tuple[slice | int, ...]:
+    return (*[slice(None)] * axis, index)
+
+
+def _show_slab(layer: "Labels", tag: Tag, axis: int, index: int) -> None:
+    """Resample the part of the shown grid that one slice of the volume's own grid reaches."""
+    grid, shown = tag.geometry, tag.shown_on
+    if grid is None or shown is None:
+        return
+    start, stop = [0, 0, 0], list(grid.shape)
+    start[axis], stop[axis] = index, index + 1
+    corners = shown.to_index(grid.cropped(start, stop).corners())
+    # A neighbour's voxels reach up to one voxel further.
+    low = np.clip(np.floor(corners.min(axis=0)) - 1, 0, np.array(shown.shape) - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2, 1, np.array(shown.shape)).astype(int)
+    part = shown.cropped([int(n) for n in low], [int(n) for n in high])
+    region = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    layer.data[region] = pull(np.asarray(tag.volume.data), grid, part, linear=False)
+
+
+def _read(prediction: "Prediction | Volume") -> "tuple[NDArray[np.integer], tuple[LabelClass, ...], str]":
+    """Return the labels, the classes and the name of what made them."""
+    if isinstance(prediction, Prediction):
+        found = prediction.label_map
+        return found.labels, found.classes, prediction.bundle
+    return np.asarray(prediction.data), prediction.classes, prediction.name
+
+
+def _labels_layer(image: "Image", labels: "NDArray[np.integer]", role: Role, name: str) -> "Labels":
+    """Return a labels layer that lies exactly where `image` does."""
+    from napari.layers import Labels
+
+    base = layer_tag(image)
+    if labels.shape != base.volume.spatial_shape:
+        raise GeometryError(
+            f"The labels have {labels.shape} voxels but {image.name} has {base.volume.spatial_shape}.",
+            "Predict again: the image was changed since.",
+        )
+    if not labels.flags.writeable:
+        labels = labels.copy()
+    volume = Volume(
+        labels,
+        base.geometry,
+        name=name,
+        kind="labels",
+        modality=base.volume.modality,
+        series_id=base.volume.series_id,
+    )
+    tag = Tag(volume, base.frame, base.shown_on, role, image.unique_id)
+    count = len(base.volume.spatial_axes)
+    layer = Labels(_shown(tag), name=name, **_place(image, count))
+    layer.metadata = {KEY: replace(tag, layer=layer.unique_id)}
+    return layer
+
+
+def _shown(tag: Tag) -> "NDArray[np.integer]":
+    labels = np.asarray(tag.volume.data)
+    if tag.shown_on is None or tag.geometry is None:
+        return labels
+    return pull(labels, tag.geometry, tag.shown_on, linear=False)
+
+
+def _place(image: "Image", count: int) -> dict[str, Any]:
+    """Return the transform of the last `count` axes of an image layer."""
+    return {
+        "scale": image.scale[-count:],
+        "translate": image.translate[-count:],
+        "rotate": image.rotate[-count:, -count:],
+        "shear": image.shear[-count * (count - 1) // 2 :] if count > 1 else None,
+        "affine": image.affine.set_slice(list(range(image.ndim - count, image.ndim))),
+        "units": image.units[-count:],
+        "axis_labels": image.axis_labels[-count:],
+    }
+
+
+def _earlier(viewer: "ViewerModel", image: "Image", role: Role, name: str) -> "Labels | None":
+    """Return the layer of this role and name that we made for `image`; None if it is gone or painted on."""
+    wanted = (role, image.unique_id, name)
+    for layer in viewer.layers:
+        tag = layer.metadata.get(KEY)
+        ours = isinstance(tag, Tag) and tag.layer == layer.unique_id
+        if ours and (tag.role, tag.image, tag.volume.name) == wanted:
+            return layer
+    return None
+
+
+def _keep_painted(event: "Event") -> None:
+    """Note that the user corrected a prediction, so that no later prediction overwrites it."""
+    layer = event.source
+    tag = layer.metadata.get(KEY)
+    if isinstance(tag, Tag) and tag.role == "prediction":
+        layer.metadata[KEY] = replace(tag, role="painted")
