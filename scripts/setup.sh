@@ -7,14 +7,39 @@ unset PYTHONDONTWRITEBYTECODE VIRTUAL_ENV PYTHONHOME
 
 die() { echo "setup: $*" >&2; exit 1; }
 
-# apt_install PACKAGE...: install what is missing from Debian or Ubuntu, or say what to install.
+# find_uv: print the path of uv, the system's own or the one fetched into .uv; print nothing where there is none.
+find_uv() {
+  local candidate
+  for candidate in uv "$HOME/.local/bin/uv" .uv/bin/uv; do
+    if "$candidate" --version >/dev/null 2>&1; then command -v "$candidate"; return; fi
+  done
+}
+
+has_module() { python3 -c "import $1" 2>/dev/null; }
+
+# missing_packages: print the Debian packages whose program or library is not there.
+missing_packages() {
+  if [[ -z $(find_uv) ]] && ! has_module pip && ! has_module ensurepip; then echo python3-venv; fi
+  if [[ -z ${DISPLAY:-} ]] && ! command -v Xvfb >/dev/null; then echo xvfb; fi
+  python3 - libEGL.so.1=libegl1 libGL.so.1=libgl1 libdbus-1.so.3=libdbus-1-3 libfontconfig.so.1=libfontconfig1 \
+    libglib-2.0.so.0=libglib2.0-0 libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 \
+    libxcb-keysyms.so.1=libxcb-keysyms1 libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0 <<'PYTHON'
+import ctypes, sys
+for library, package in (pair.split("=") for pair in sys.argv[1:]):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        print(package)
+PYTHON
+}
+
+# apt_install PACKAGE...: install what is missing on Debian or Ubuntu, or say in one line what to install.
 apt_install() {
   local -a as_root=()
-  if ((EUID != 0)); then as_root=(sudo -n); fi
-  if ! command -v apt-get >/dev/null; then
-    die "missing system libraries; install what your system calls: $*"
-  elif ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
-    die "missing system packages; run: sudo apt-get install --no-install-recommends $*"
+  command -v apt-get >/dev/null || die "system packages are missing; install what your system calls: $*"
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || die "system packages are missing; run: sudo apt-get install --no-install-recommends $*"
+    as_root=(sudo -n)
   fi
   echo "setup: installing system packages: $*"
   local log; log=$(mktemp)
@@ -25,46 +50,16 @@ apt_install() {
   rm -f "$log"
 }
 
-# missing_packages: print the Debian packages whose library or program is not there.
-missing_packages() {
-  python3 - <<'PYTHON'
-import ctypes, os, shutil
-libraries = {
-    "libEGL.so.1": "libegl1", "libGL.so.1": "libgl1", "libdbus-1.so.3": "libdbus-1-3",
-    "libfontconfig.so.1": "libfontconfig1", "libglib-2.0.so.0": "libglib2.0-0",
-    "libxcb-cursor.so.0": "libxcb-cursor0", "libxcb-icccm.so.4": "libxcb-icccm4",
-    "libxcb-keysyms.so.1": "libxcb-keysyms1", "libxcb-shape.so.0": "libxcb-shape0",
-    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
-}
-def absent(name):
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return True
-    return False
-missing = [package for name, package in libraries.items() if absent(name)]
-if not shutil.which("Xvfb") and not os.environ.get("DISPLAY"):
-    missing.insert(0, "xvfb")
-print(*missing)
-PYTHON
-}
-
-# find_uv: print the path of uv, which is fetched with pip into .uv where the system has none.
-find_uv() {
-  local candidate
-  for candidate in uv "$HOME/.local/bin/uv" .uv/bin/uv; do
-    if "$candidate" --version >/dev/null 2>&1; then command -v "$candidate"; return; fi
-  done
-  echo "setup: fetching uv into .uv" >&2
+# fetch_uv: install uv with pip into .uv, apart from the system's Python and from the environment.
+fetch_uv() {
+  echo "setup: fetching uv into .uv"
   local -a pinned=(--quiet --disable-pip-version-check --constraint constraints.txt uv)
-  if python3 -m pip --version >/dev/null 2>&1; then
-    python3 -m pip install --target .uv "${pinned[@]}" >&2
+  if has_module pip; then
+    python3 -m pip install --target .uv "${pinned[@]}"
   else
-    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv >&2
     python3 -m venv --clear .uv
-    .uv/bin/python -m pip install "${pinned[@]}" >&2
+    .uv/bin/python -m pip install "${pinned[@]}"
   fi
-  echo .uv/bin/uv
 }
 
 # state: print what the environment depends on, so that it is rebuilt when one of these changes.
@@ -72,6 +67,7 @@ state() { { pwd; cat pyproject.toml constraints.txt scripts/setup.sh; } | git ha
 
 install_python_packages() {
   local uv; uv=$(find_uv)
+  if [[ -z $uv ]]; then fetch_uv; uv=$(find_uv); fi
   [[ -x .venv/bin/python ]] || "$uv" venv --quiet --python '>=3.11,<3.14' .venv
   echo "setup: installing Python packages into .venv (several GB, torch with CUDA is most of it)"
   "$uv" pip install --quiet --python .venv --compile-bytecode --constraint constraints.txt \
@@ -79,7 +75,7 @@ install_python_packages() {
 }
 
 if [[ $(uname -s) == Linux ]]; then
-  read -ra packages <<<"$(missing_packages)"
+  read -ra packages <<<"$(missing_packages | tr "\n" " ")"
   if ((${#packages[@]})); then apt_install "${packages[@]}"; fi
 fi
 wanted=$(state)
