@@ -1,0 +1,94 @@
+"""A fitting network for an image, before anything was trained: dimensions, patch, depth, width and intensity rule."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from napari_medseg.models.plan import propose_patch
+from napari_medseg.models.spec import BACKGROUND, Intensity, ModelSpec
+from napari_medseg.volume import LabelClass, Volume
+
+FEATURES = {"small": 8, "medium": 16, "large": 32}
+PATCH_VOXELS_3D = {"small": 32**3, "medium": 64**3, "large": 96**3}
+PATCH_PIXELS_2D = {"small": 96**2, "medium": 192**2, "large": 320**2}
+THICK_SLICES = 3.0
+"""From this ratio of the coarsest to the finest voxel edge on, the coarsest axis becomes the network's first."""
+HOUNSFIELD = Intensity(kind="window", low=-1000.0, high=1000.0)
+
+
+class Design(BaseModel):
+    """What a user decides about a new network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    dims: Literal[3, 2] = 3
+    """3 sees blocks of the volume; 2 sees one slice at a time, which is faster and suits very thick slices."""
+    size: Literal["small", "medium", "large"] = "medium"
+    """Width and patch of the network: small is quick on a laptop, large wants a GPU."""
+
+
+def design_spec(
+    name: str, image: Volume, classes: Sequence[LabelClass], design: Design | None = None, channels: int = 1
+) -> ModelSpec:
+    """Return the specification of a new segmentation network for images like `image`.
+
+    Parameters
+    ----------
+    name : str
+        As shown to the user.
+    image : Volume
+        A typical image; only its grid, modality and units are looked at.
+    classes : sequence of LabelClass
+        What to segment; background is added if it is not there.
+    design : Design, optional
+        What the user decided.
+    channels : int
+        Input channels.
+    """
+    design = design or Design()
+    dims = 2 if len(image.spatial_shape) == 2 else design.dims
+    axcodes = _axcodes(image)
+    shape, spacing = _grid(image, axcodes)
+    budget = (PATCH_PIXELS_2D if dims == 2 else PATCH_VOXELS_3D)[design.size]
+    foreground = sorted((c for c in classes if c.value), key=lambda c: c.value)
+    return ModelSpec(
+        name=name,
+        architecture="dynunet",
+        options={"features": FEATURES[design.size], "spacing": list(spacing[-dims:])},
+        dims=dims,
+        channels=channels,
+        classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),
+        axcodes=axcodes,
+        intensity=HOUNSFIELD if image.units == "HU" else Intensity(),
+        patch_size=propose_patch(shape[-dims:], spacing[-dims:], budget),
+        modality=image.modality,
+    )
+
+
+def _axcodes(image: Volume) -> str | None:
+    """Return the axes of the network's grid: slices first, seen as the scanner took them."""
+    if image.geometry is None or image.geometry.ndim == 2:
+        return None
+    edges = dict(zip(_upright(image), image.geometry.spacing, strict=True))
+    coarsest = max(edges, key=lambda code: edges[code])
+    if edges[coarsest] < THICK_SLICES * min(edges.values()):
+        return "SPL"
+    return coarsest + "SPL".replace(coarsest, "")
+
+
+def _grid(image: Volume, axcodes: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return shape and spacing in mm of the image on the network's grid."""
+    if image.geometry is None:
+        return image.spatial_shape, (1.0,) * len(image.spatial_shape)
+    if axcodes is None:
+        return image.geometry.shape, image.geometry.spacing
+    grid, _ = image.geometry.reoriented(axcodes)
+    return grid.shape, grid.spacing
+
+
+def _upright(image: Volume) -> str:
+    """Return the letters of "SPL" in the order of the image's own axes."""
+    assert image.geometry is not None
+    letter = {"S": "S", "I": "S", "A": "P", "P": "P", "L": "L", "R": "L"}
+    return "".join(letter[code] for code in image.geometry.axcodes)
