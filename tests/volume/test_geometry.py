@@ -137,3 +137,21 @@ def test_the_affine_cannot_be_changed_in_place() -> None:
     source = grid("RAS")
     with pytest.raises(ValueError, match="read-only"):
         source.affine[0, 0] = 9
+
+
+def test_a_grid_remembers_the_axis_order_of_its_file() -> None:
+    # a file that holds (x, z, y), seen as (z, y, x)
+    grid = Geometry((4, 5, 6), np.eye(4), file_axes=(0, 1, 2)).transposed((1, 2, 0))
+    assert grid.file_axes == (1, 2, 0)
+    assert grid.file_order == (2, 0, 1)
+    assert grid.transposed(grid.file_order).shape == (4, 5, 6)
+    assert Geometry.from_dict(grid.flipped(0).to_dict()).file_axes == grid.file_axes
+
+
+def test_without_a_file_the_last_axis_varies_fastest() -> None:
+    assert Geometry((4, 5, 6), np.eye(4)).file_order == (2, 1, 0)
+    assert Geometry((4, 5), np.eye(4)).file_order == (1, 0)
+
+
+def test_the_axis_order_of_a_file_is_no_part_of_where_the_grid_lies() -> None:
+    assert Geometry((4, 5, 6), np.eye(4), file_axes=(0, 1, 2)) == Geometry((4, 5, 6), np.eye(4))

@@ -23,6 +23,10 @@ class Geometry:
     affine : (4, 4) array
         Maps an index (i, j, k, 1), in the array's own axis order, to RAS+ millimetres (the convention of NIfTI and
         nibabel). For a plane, column 2 is the normal; a zero column is replaced by the unit normal.
+    file_axes : tuple of int, optional
+        For each array axis, which axis of the file it is, 0 the one that varies fastest; empty where no file has a say,
+        and files then hold the axes in reverse. It lets a label map be written in the order of its image's file, and
+        says nothing about where the grid lies: equality does not ask for it.
 
     Raises
     ------
@@ -40,6 +44,7 @@ class Geometry:
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
+    file_axes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
@@ -81,6 +86,13 @@ class Geometry:
         """Return the (..., 3) fractional indices of (..., 3) points in RAS+ millimetres."""
         inverse = np.linalg.inv(self.affine)
         return np.asarray(np.asarray(points_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3])
+
+    @property
+    def file_order(self) -> tuple[int, ...]:
+        """Array axes in the order in which the file holds them, the one that varies fastest first."""
+        last = self.ndim - 1
+        axes = self.file_axes or tuple(range(last, -1, -1))
+        return tuple(axes.index(axis) for axis in range(self.ndim))
 
     @property
     def ndim(self) -> int:
@@ -140,20 +152,21 @@ class Geometry:
     def transposed(self, axes: Sequence[int]) -> Self:
         """Return the grid of ``array.transpose(axes)``."""
         columns = [*axes, *range(self.ndim, 4)]
-        return type(self)(tuple(self.shape[axis] for axis in axes), self.affine[:, columns])
+        file_axes = tuple(self.file_axes[axis] for axis in axes) if self.file_axes else ()
+        return type(self)(tuple(self.shape[axis] for axis in axes), self.affine[:, columns], file_axes)
 
     def flipped(self, axis: int) -> Self:
         """Return the grid of ``numpy.flip(array, axis)``."""
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, axis] * (self.shape[axis] - 1)
         affine[:3, axis] *= -1
-        return type(self)(self.shape, affine)
+        return type(self)(self.shape, affine, self.file_axes)
 
     def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Self:
         """Return the grid of ``array[start[0]:stop[0], ...]``; a start below 0 or a stop past the end pads."""
         affine = self.affine.copy()
         affine[:3, 3] = self @ np.asarray(start)
-        return type(self)(tuple(b - a for a, b in zip(start, stop, strict=True)), affine)
+        return type(self)(tuple(b - a for a, b in zip(start, stop, strict=True)), affine, self.file_axes)
 
     def reoriented(self, axcodes: str) -> tuple[Self, "NDArray[np.float64]"]:
         """Return the grid with its axes permuted and flipped to `axcodes`, and nibabel's orientation transform.
@@ -179,12 +192,13 @@ class Geometry:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, for JSON."""
-        return {"shape": list(self.shape), "affine": self.affine.tolist()}
+        return {"shape": list(self.shape), "affine": self.affine.tolist(), "file_axes": list(self.file_axes)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the geometry that `to_dict` described, bit for bit."""
-        return cls(tuple(values["shape"]), np.array(values["affine"], dtype=np.float64))
+        affine = np.array(values["affine"], dtype=np.float64)
+        return cls(tuple(values["shape"]), affine, tuple(values.get("file_axes", ())))
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
