@@ -248,7 +248,7 @@ class _IgnoreWheel(QObject):
         if event is not None and event.type() == QEvent.Type.Wheel:
             event.ignore()
             return True
-        return super().eventFilter(watched, event)
+        return bool(super().eventFilter(watched, event))
 
 
 def _tidy(native: QWidget, wheel: _IgnoreWheel) -> None:

@@ -1,0 +1,123 @@
+"""Loss and Dice against optimiser steps, while a model trains."""
+
+import math
+from collections.abc import Mapping
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_medseg.progress import EpochEnd, Event, Step
+
+SMOOTHING = 0.9
+"""Share of the old value in the running mean of the loss."""
+
+
+class LossPlot(QWidget):
+    """Two plots under one another with a common step axis: training loss, and Dice on held-out voxels.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.smooth: list[float] = []
+        self.scored: dict[str, tuple[list[int], list[float]]] = {}
+        self._colors: Mapping[str, str] = {}
+        self._loss = _plot(self, "Loss")
+        self._dice = _plot(self, "Dice", top=1.0)
+        self._dice.setLabel("bottom", "Step")
+        self._dice.setXLink(self._loss)
+        self._raw = self._loss.plot(pen=pg.mkPen("#7f8c9b", width=1))
+        self._mean = self._loss.plot(pen=pg.mkPen("#e8a33d", width=2))
+        self._curves: dict[str, pg.PlotDataItem] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._loss)
+        layout.addWidget(self._dice)
+        self._loss.setToolTip("Loss of each step (grey) and its running mean; lower is better")
+        self._dice.setToolTip("Overlap with annotated voxels that were kept out of training; 1 is perfect")
+
+    def restart(self, colors: Mapping[str, str]) -> None:
+        """Empty the plots for a new run.
+
+        Parameters
+        ----------
+        colors : mapping of str to str
+            ``#rrggbb`` per class name.
+        """
+        self.steps, self.losses, self.smooth, self.scored = [], [], [], {}
+        for curve in self._curves.values():
+            self._dice.removeItem(curve)
+        self._curves = {}
+        self._colors = dict(colors)
+        self._raw.setData([], [])
+        self._mean.setData([], [])
+        self._style()
+
+    def show_event(self, event: Event) -> None:
+        """Add a `Step` or an `EpochEnd`; other events are none of its business."""
+        if isinstance(event, Step):
+            self._add_loss(event.step, event.loss)
+        elif isinstance(event, EpochEnd):
+            for name, dice in (event.dice or {}).items():
+                self._add_dice(name, event.step, dice)
+
+    def _add_loss(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            return
+        while self.steps and self.steps[-1] >= step:  # a resumed run repeats the steps since its checkpoint
+            for series in (self.steps, self.losses, self.smooth):
+                series.pop()
+        before = self.smooth[-1] if self.smooth else loss
+        self.steps.append(step)
+        self.losses.append(loss)
+        self.smooth.append(SMOOTHING * before + (1 - SMOOTHING) * loss)
+        self._raw.setData(self.steps, self.losses)
+        self._mean.setData(self.steps, self.smooth)
+
+    def _add_dice(self, name: str, step: int, dice: float) -> None:
+        if not math.isfinite(dice):
+            return
+        steps, values = self.scored.setdefault(name, ([], []))
+        while steps and steps[-1] >= step:
+            steps.pop()
+            values.pop()
+        steps.append(step)
+        values.append(dice)
+        if name not in self._curves:
+            pen = pg.mkPen(self._colors.get(name, "#e8a33d"), width=2)
+            self._curves[name] = self._dice.plot(pen=pen, symbol="o", symbolSize=4, symbolBrush=pen.color())
+        self._curves[name].setData(steps, values)
+
+    def _style(self) -> None:
+        """Take the colours of napari's theme."""
+        foreground = self.palette().color(QPalette.ColorRole.WindowText)
+        for plot in (self._loss, self._dice):
+            plot.setBackground(None)
+            for side in ("left", "bottom"):
+                axis = plot.getAxis(side)
+                axis.setPen(foreground)
+                axis.setTextPen(foreground)
+
+
+def _plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidget:
+    # Without pyqtgraph's own menu, for its windows outlive the plot.
+    plot = pg.PlotWidget(parent, enableMenu=False, background=None)
+    plot.setFixedHeight(110)
+    plot.setLabel("left", title)
+    plot.getAxis("left").setWidth(46)
+    plot.showGrid(x=False, y=True, alpha=0.2)
+    plot.hideButtons()
+    plot.setMouseEnabled(x=False, y=False)
+    plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    if top is not None:
+        plot.setYRange(0.0, top, padding=0.03)
+    return plot

@@ -1,0 +1,182 @@
+"""The panel shows a job as it is, and the buttons reach it."""
+
+import threading
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_medseg.errors import DataError
+from napari_medseg.jobs import InlineEngine, Work
+from napari_medseg.progress import Control, Finished, Note, Progress, Step
+from napari_medseg.ui.widgets.job_panel import JobPanel, time_left
+
+pytestmark = pytest.mark.viewer
+
+
+@pytest.fixture
+def panel(qtbot):
+    panel = JobPanel(pausable=True)
+    qtbot.addWidget(panel)
+    panel.show()
+    return panel
+
+
+@pytest.fixture
+def run(panel, monkeypatch):
+    """Return a function that runs a generator as a job in a thread, followed by the panel."""
+    threads = []
+
+    def start(target):
+        work = Work("test:job")
+        monkeypatch.setattr(Work, "resolve", lambda _self: target)
+        job = InlineEngine().submit(work)
+        panel.follow(job)
+        threads.append(threading.Thread(target=job.wait))
+        threads[-1].start()
+        return job
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def ended(panel, state):
+    return lambda: panel.job is not None and panel.job.state == state and not panel.cancel_button.isVisible()
+
+
+def test_progress_and_result_arrive_in_the_gui_thread(panel, run, qtbot):
+    threads, results = set(), []
+
+    def job(control):
+        yield Progress("Predicting", 3, 4, 2.0)
+        yield Finished("result")
+
+    panel.heard.connect(lambda event: threads.add(threading.current_thread()))
+    panel.ended.connect(lambda job: results.append(job.result))
+    run(job)
+    qtbot.waitUntil(lambda: bool(results), timeout=5000)
+    assert threads == {threading.main_thread()}
+    assert results == ["result"]
+    assert panel.status.text() == "Done"
+    assert not panel.bar.isVisible()
+    assert not panel.busy
+
+
+def test_bar_shows_share_and_time_left(panel, run, qtbot):
+    go = threading.Event()
+
+    def job(control):
+        yield Step(step=25, steps=100, loss=1.0, learning_rate=1e-3, seconds=10.0)
+        go.wait(10)
+        yield Finished(None)
+
+    run(job)
+    qtbot.waitUntil(lambda: panel.bar.value() == 250, timeout=5000)
+    assert panel.status.text() == "Step 25 of 100 · 25 % · 31 s left"
+    go.set()
+    qtbot.waitUntil(ended(panel, "finished"), timeout=5000)
+
+
+def test_cancel_button_cancels(panel, run, qtbot):
+    def job(control: Control):
+        while True:
+            control.checkpoint()
+            yield Progress("Counting", 0, 10)
+
+    run(job)
+    qtbot.waitUntil(lambda: panel.status.text().startswith("Counting"), timeout=5000)
+    qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(ended(panel, "cancelled"), timeout=5000)
+    assert panel.status.text() == "Cancelled"
+    assert panel.messages.error is None
+
+
+def test_pause_button_pauses_and_resumes(panel, run, qtbot):
+    steps = []
+
+    def job(control: Control):
+        while True:
+            control.checkpoint()
+            steps.append(1)
+            yield Progress("Counting", 1, 10)
+
+    job = run(job)
+    qtbot.waitUntil(lambda: panel.pause_button.isEnabled(), timeout=5000)
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    assert panel.pause_button.text() == "Resume"
+    qtbot.wait(100)
+    count = len(steps)
+    qtbot.wait(100)
+    assert len(steps) == count
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    assert panel.pause_button.text() == "Pause"
+    qtbot.waitUntil(lambda: len(steps) > count, timeout=5000)
+    job.cancel()
+    qtbot.waitUntil(ended(panel, "cancelled"), timeout=5000)
+
+
+def test_error_shows_problem_and_remedy(panel, run, qtbot):
+    def job(control):
+        yield Note("The device is slow.", "warning")
+        yield Note("The device is slow.", "warning")
+        raise DataError("Nothing is painted on <layer>.", "Paint a few strokes.")
+
+    run(job)
+    qtbot.waitUntil(ended(panel, "failed"), timeout=5000)
+    assert panel.messages.error.remedy == "Paint a few strokes."
+    assert "Nothing is painted on &lt;layer&gt;." in panel.messages.label.text()
+    assert panel.messages.notes == ("The device is slow.",)
+    assert panel.messages.isVisible()
+
+
+def test_next_job_starts_clean_and_the_old_one_is_not_heard(panel, run, qtbot):
+    go = threading.Event()
+
+    def slow(control):
+        go.wait(10)
+        yield Progress("Old", 1, 2)
+        raise DataError("Old trouble.")
+
+    def quick(control):
+        yield Finished(1)
+
+    old = run(slow)
+    run(quick)
+    qtbot.waitUntil(ended(panel, "finished"), timeout=5000)
+    go.set()
+    qtbot.waitUntil(lambda: old.ended, timeout=5000)
+    qtbot.wait(50)
+    assert panel.messages.error is None
+    assert panel.status.text() == "Done"
+
+
+def test_a_job_outlives_its_panel(qtbot, monkeypatch):
+    go = threading.Event()
+
+    def target(control):
+        go.wait(10)
+        yield Progress("Late", 1, 2)
+        yield Finished(None)
+
+    monkeypatch.setattr(Work, "resolve", lambda _self: target)
+    panel = JobPanel()
+    job = InlineEngine().submit(Work("test:job"))
+    panel.follow(job)
+    thread = threading.Thread(target=job.wait)
+    thread.start()
+    panel.deleteLater()
+    del panel
+    qtbot.wait(50)
+    go.set()
+    thread.join(10)
+    qtbot.wait(50)
+    assert job.state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "1 s left"), (59.9, "60 s left"), (60, "2 min left"), (3599, "1 h 0 min left"), (None, "")],
+)
+def test_time_left_in_words(seconds, words):
+    assert time_left(seconds) == words
