@@ -1,0 +1,1 @@
+"""The parts of the NIfTI format: header, voxels, writer."""

@@ -1,0 +1,130 @@
+"""Voxels of a NIfTI file as a `Volume`."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_medseg.errors import ReadError
+from napari_medseg.io.format import ReadOptions, SeriesInfo, opaque_id, stem
+from napari_medseg.io.limits import DEFLATE_LIMIT, check_size
+from napari_medseg.io.nifti.header import NiftiHeader, open_bytes, read_header
+from napari_medseg.io.orientation import nearest_zyx
+from napari_medseg.io.values import rescaled
+from napari_medseg.volume import Volume
+
+BLOCK_BYTES = 1 << 25
+
+
+def read_volume(path: Path, options: ReadOptions) -> Volume:
+    """Read a single file, or a pair by its header."""
+    header = read_header(path)
+    stored = _stored(header, options)
+    notes = list(header.affine[1])
+    rgb = header.rgb
+    if stored.dtype.kind == "c":
+        stored = np.abs(stored)
+        notes.append("The values are complex numbers; their magnitude is shown.")
+    elif not rgb:
+        stored = rescaled(stored, *header.slope_inter)
+    names = tuple(name for name, _ in header.leading)
+    colour = stored.shape[-1:] if rgb else ()
+    data = stored.reshape(*(n for _, n in header.leading), *header.spatial, *colour)
+    return _oriented(header, data, names, rgb, tuple(notes), path)
+
+
+def describe(path: Path, format_name: str) -> SeriesInfo:
+    """Return the entry of a file from its header alone."""
+    header = read_header(path)
+    colour = (len(header.raw.get_data_dtype().fields),) if header.rgb else ()
+    shape = (*(n for _, n in header.leading), *header.spatial, *colour)
+    # One element stretched over the whole shape: orientation is worked out without reading or taking memory.
+    blank = np.broadcast_to(np.zeros((), np.uint8), shape)
+    names = tuple(name for name, _ in header.leading)
+    volume = _oriented(header, blank, names, header.rgb, header.affine[1], path)
+    grid = volume.geometry
+    return SeriesInfo(
+        series_id=opaque_id(str(path)),
+        format=format_name,
+        name=volume.name,
+        path=path,
+        files=1 if header.image == path else 2,
+        shape=volume.data.shape,
+        spacing=None if grid is None else grid.spacing,
+        axcodes=None if grid is None else grid.axcodes,
+        axes=volume.axes,
+        kind=volume.kind,
+        modality=volume.modality,
+        rgb=volume.rgb,
+        warnings=volume.warnings,
+    )
+
+
+def _oriented(
+    header: NiftiHeader,
+    data: NDArray[np.generic],
+    names: tuple[str, ...],
+    rgb: bool,
+    notes: tuple[str, ...],
+    path: Path,
+) -> Volume:
+    """Return the volume whose array is the transposed view nearest to (z, y, x)."""
+    seconds = header.seconds
+    known = header.extension
+    stored = Volume(
+        data,
+        header.stored_geometry,
+        name=stem(path),
+        kind=header.kind,
+        modality=known.get("modality"),
+        units=known.get("units"),
+        window=None if known.get("window") is None else (known["window"][0], known["window"][1]),
+        rgb=rgb,
+        axes=names,
+        axis_values={"time": seconds} if seconds is not None and names[:1] == ("time",) else {},
+        classes=header.classes,
+        warnings=notes,
+    )
+    return nearest_zyx(stored)
+
+
+def _stored(header: NiftiHeader, options: ReadOptions) -> NDArray[np.generic]:
+    """Return the stored values as a (..., z, y, x[, colour]) array in native byte order."""
+    dtype = header.raw.get_data_dtype()
+    name = header.image.name
+    shape = tuple(int(n) for n in header.raw.get_data_shape())
+    size = check_size(shape, dtype, name)
+    array = np.empty(shape[::-1], dtype)
+    _fill(array.reshape(-1).view(np.uint8), header, size, options)
+    if dtype.fields:
+        return array.view(np.uint8).reshape(*array.shape, len(dtype.fields))
+    if not dtype.isnative:
+        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return array.astype(np.float64) if dtype.itemsize == 16 and dtype.kind == "f" else array
+
+
+def _fill(target: NDArray[np.uint8], header: NiftiHeader, size: int, options: ReadOptions) -> None:
+    """Read exactly the bytes of the voxels, block by block."""
+    path, offset = header.image, int(header.raw["vox_offset"])
+    on_disk = path.stat().st_size
+    with open_bytes(path) as file:
+        zipped = not hasattr(file, "raw") or type(file).__module__ != "_io"
+        possible = on_disk * DEFLATE_LIMIT if zipped else on_disk
+        if offset < 0 or offset + size > possible:
+            raise _short(path.name, offset + size, possible)
+        file.seek(offset)
+        view = target.data
+        done = 0
+        while done < size:
+            options.step(f"Reading {path.name}", done, size)
+            got = file.readinto(view[done : done + BLOCK_BYTES])  # type: ignore[attr-defined]
+            if not got:
+                raise _short(path.name, offset + size, offset + done)
+            done += got
+        # Reaching the end of a gzip stream checks its sum.
+        if zipped:
+            file.read(1)
+
+
+def _short(name: str, needed: int, there: int) -> ReadError:
+    return ReadError(f"{name} is truncated: {needed} bytes are needed, at most {there} are there.", "Copy it again.")
