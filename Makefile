@@ -10,7 +10,7 @@ test: setup
 	@bash scripts/test.sh
 
 docs: setup
-	@.venv/bin/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 format: setup
 	@.venv/bin/ruff check --fix .

@@ -12,6 +12,7 @@ gate ruff check .
 gate mypy
 gate lint-imports --no-logo
 gate npe2 validate napari-medseg
+export NO_MKDOCS_2_WARNING=1
 gate mkdocs build --quiet --strict
 
 # Tests that move the mouse want a screen of their own, so a virtual one is taken wherever there is one.
