@@ -1,0 +1,155 @@
+"""Prediction of a whole volume, as a stream of events."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+import torch
+from torch import nn
+
+from napari_medseg.device import choose, release_memory
+from napari_medseg.inference.decode import Decoder
+from napari_medseg.inference.network import Batches, Runner, is_out_of_memory
+from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
+from napari_medseg.inference.resample import ClassPlanes, SlabResampler
+from napari_medseg.inference.tiling import Shape3, Slab, SlabBlender, TilePlan, cut, pad_to_plan, plan_tiles
+from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.configs import tiles_at_once
+from napari_medseg.prediction import Output, Prediction
+from napari_medseg.progress import Control, Event, Finished, Note, Progress, with_time_left
+from napari_medseg.volume import Volume
+
+STAGE = "Predicting"
+
+
+def predict(
+    volume: Volume, bundle: Bundle, options: PredictOptions | None = None, control: Control | None = None
+) -> Iterator[Event]:
+    """Predict on an image.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image; left as it is.
+    bundle : Bundle
+        The model.
+    options : PredictOptions, optional
+        How to predict.
+    control : Control, optional
+        Cancels and pauses, within one batch of tiles.
+
+    Yields
+    ------
+    Event
+        `Progress` with the time left per batch, `Note` events, and last `Finished` with a `Prediction` on the
+        image's own grid.
+
+    Raises
+    ------
+    BundleError, DataError
+        If the model is damaged or does not fit the image.
+    DeviceError
+        If the device is absent or its memory is too small.
+    Cancelled
+        If `control` was cancelled.
+    """
+    options, control = options or PredictOptions(), control or Control()
+    started = time.monotonic()
+    yield Progress("Preparing", 0, 1)
+    grid = to_model_grid(volume, bundle.spec)
+    control.checkpoint()
+    device = choose(options.device)
+    outputs = yield from predict_grid(grid, bundle.spec, bundle.network().to(device), options, control)
+    yield Finished(
+        Prediction(
+            outputs,
+            volume.geometry,
+            bundle.spec.name,
+            bundle.hash,
+            options.model_dump(mode="json") | {"device": str(device)},
+            time.monotonic() - started,
+        )
+    )
+
+
+def predict_grid(
+    grid: ModelGrid, spec: ModelSpec, network: nn.Module, options: PredictOptions, control: Control
+) -> Generator[Event, None, tuple[Output, ...]]:
+    """Predict on a prepared image with a network that is already on its device.
+
+    Parameters
+    ----------
+    grid : ModelGrid
+        As made by `to_model_grid` for `spec`.
+    spec : ModelSpec
+        What the network gives.
+    network : nn.Module
+        In evaluation mode only while it runs; afterwards as before.
+    options : PredictOptions
+        How to predict; the device is that of the network.
+    control : Control
+        Cancels and pauses.
+
+    Yields
+    ------
+    Event
+        `Progress` and `Note`.
+
+    Returns
+    -------
+    tuple of Output
+        On the image's own grid.
+    """
+    yield from (Note(text, "warning") for text in grid.notes)
+    run = Runner(network, next(network.parameters()).device, options.precision, spec.dims == 2)
+    decoder = Decoder(spec, grid.placement, options.probabilities)
+    to_planes = _planes_of(grid)
+    plan = plan_tiles(grid.shape, tile_of(spec), options.overlap)
+    batches = Batches(run, options.batch_size or tiles_at_once(spec))
+    blender = _make_blender(plan, len(spec.classes), run.device)
+    padded = pad_to_plan(grid.image, plan)
+    started, done, size = time.monotonic(), 0, batches.size
+    yield Progress(STAGE, 0, len(plan.starts))
+    while done < len(plan.starts):
+        control.checkpoint()
+        starts = plan.starts[done : done + batches.size]
+        for slab in _forward(batches, blender, cut(padded, starts, plan.tile), starts):
+            decoder.add_all(to_planes(slab))
+        done += len(starts)
+        if batches.size < size:
+            size = batches.size
+            yield Note(f"Memory ran short on {run.device}; going on with {size} tiles at once.", "warning")
+        yield with_time_left(STAGE, len(plan.starts), started, done)
+    for slab in blender.finish():
+        decoder.add_all(to_planes(slab))
+    return decoder.outputs()
+
+
+def tile_of(spec: ModelSpec) -> tuple[int, int, int]:
+    """Return the (z, y, x) voxels of a tile; z is 1 for a network that takes planes."""
+    z, y, x = (1, *spec.patch_size)[-3:]
+    return z, y, x
+
+
+def _forward(batches: Batches, blender: SlabBlender, tiles: torch.Tensor, starts: Sequence[Shape3]) -> Iterator[Slab]:
+    position = 0
+    for logits in batches.forward(tiles):
+        for tile in logits:
+            yield from blender.add(starts[position], tile)
+            position += 1
+
+
+def _make_blender(plan: TilePlan, classes: int, device: torch.device) -> SlabBlender:
+    try:
+        return SlabBlender(plan, classes, device)
+    except RuntimeError as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    release_memory(device)
+    return SlabBlender(plan, classes, torch.device("cpu"))
+
+
+def _planes_of(grid: ModelGrid) -> Callable[[Slab], Iterable[ClassPlanes]]:
+    if grid.resampled and grid.geometry is not None and grid.placement.native is not None:
+        return SlabResampler(grid.geometry, grid.placement.native).add
+    return lambda slab: (ClassPlanes(slab.start, slab.logits),)

@@ -1,0 +1,102 @@
+"""Running a network on batches of tiles, within the memory there is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from napari_medseg.device import Precision, compute_dtype, release_memory
+from napari_medseg.errors import DeviceError
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A network on a device, ready to predict.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On `device`; in evaluation mode only while it runs.
+    device : torch.device
+        Where it runs.
+    precision : {"float32", "bfloat16", "auto"}
+        Number format of its arithmetic.
+    planar : bool
+        Whether the network takes planes, so that tiles have a z of 1.
+    """
+
+    network: nn.Module
+    device: torch.device
+    precision: Precision = "float32"
+    planar: bool = False
+
+    @torch.inference_mode()
+    def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Return the (tile, class, z, y, x) logits of (tile, channel, z, y, x) tiles, on the device."""
+        dtype = compute_dtype(self.precision, self.device)
+        tiles = tiles.to(self.device)
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+                logits = self.network(tiles.squeeze(2)).unsqueeze(2) if self.planar else self.network(tiles)
+        finally:
+            self.network.train(training)
+        return torch.as_tensor(logits).float()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error of torch says that memory ran out, on a GPU or on the CPU."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "out of memory" in text
+
+
+class Batches:
+    """Takes tiles in batches that shrink when memory runs out.
+
+    Parameters
+    ----------
+    run : Runner
+        The network.
+    size : int
+        Tiles in a batch, to begin with.
+    """
+
+    def __init__(self, run: Runner, size: int) -> None:
+        self._run = run
+        self.size = size
+
+    def forward(self, tiles: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the (tile, class, z, y, x) logits of the tiles, in order, in one or more parts.
+
+        Raises
+        ------
+        DeviceError
+            If there is not enough memory for one tile.
+        """
+        done = 0
+        while done < len(tiles):
+            part = tiles[done : done + self.size]
+            logits = self._try(part)
+            if logits is None:
+                self.size = max(1, len(part) // 2)
+                continue
+            done += len(part)
+            yield logits
+
+    def _try(self, part: torch.Tensor) -> torch.Tensor | None:
+        try:
+            return self._run(part)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only now that the error is gone are its frames, and the tensors in them.
+        release_memory(self._run.device)
+        if len(part) == 1:
+            shape = " x ".join(map(str, part.shape[2:]))
+            raise DeviceError(
+                f"The memory of {self._run.device} is too small for one tile of {shape} voxels.",
+                "Close other programs that use it, choose the device cpu, or use a model with smaller tiles.",
+            )
+        return None

@@ -1,0 +1,31 @@
+"""How to predict."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_medseg.models.configs import OVERLAP
+
+
+class PredictOptions(BaseModel):
+    """How to predict; the defaults give the same labels as the bundle run by MONAI itself.
+
+    Examples
+    --------
+    >>> PredictOptions(overlap=0.5).precision
+    'float32'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Number format of the network's arithmetic; ``auto`` takes the faster bfloat16 where the processor computes in
+    it, and then a few voxels on borders may differ."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = OVERLAP
+    """Share of a tile that it has in common with the next; more is slower and smoother."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Tiles at once; None chooses from the network. Too many for the memory are reduced on the way."""
+    probabilities: bool = False
+    """Whether to keep the probability of every class, in addition to the labels."""

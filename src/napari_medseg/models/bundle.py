@@ -1,0 +1,269 @@
+"""A model on disk: a MONAI bundle folder that other MONAI tools run, and that runs nothing when it is loaded here."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from pydantic import ValidationError
+
+from napari_medseg.errors import BundleError, WriteError
+from napari_medseg.models.card import model_card
+from napari_medseg.models.configs import BLOCK, inference_config, metadata
+from napari_medseg.models.registry import build, network_def
+from napari_medseg.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from torch import nn
+
+METADATA = Path("configs/metadata.json")
+INFERENCE = Path("configs/inference.json")
+WEIGHTS = Path("models/model.pt")
+CARD = Path("docs/README.md")
+LICENCE = Path("LICENSE")
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model's specification and weights.
+
+    Made by `load` from a folder, or by `create` from weights in memory.
+    """
+
+    spec: ModelSpec
+    weights: Path | bytes
+    """The state dictionary as a file, or as the content of that file."""
+    path: Path | None = None
+    """The folder; None when it was not saved yet."""
+
+    @classmethod
+    def create(cls, spec: ModelSpec, state_dict: "Mapping[str, torch.Tensor]") -> Self:
+        """Return a bundle of weights in memory.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+            What the model needs and gives.
+        state_dict : mapping of str to torch.Tensor
+            As of ``build(spec).state_dict()``; copied.
+
+        Raises
+        ------
+        BundleError
+            If the specification names no known architecture.
+        """
+        import torch
+
+        network_def(spec)
+        state = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state_dict.items()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        return cls(spec, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a bundle's specification and check the folder. Executes nothing from it and does not load torch.
+
+        Parameters
+        ----------
+        path : path
+            The bundle's folder.
+
+        Raises
+        ------
+        BundleError
+            If the folder is not a complete bundle that this package made, with a remedy.
+        """
+        folder = Path(path).expanduser().resolve()
+        if not folder.is_dir():
+            raise BundleError(f"There is no model folder {folder}.", "Choose the folder that holds 'configs'.")
+        spec = _read_spec(folder)
+        network_def(spec)
+        if not (folder / WEIGHTS).is_file():
+            raise BundleError(f"{folder.name} has no weights: {WEIGHTS} is missing.", "Copy the whole folder again.")
+        return cls(spec, folder / WEIGHTS, folder)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the weights' file and the specification, in hexadecimal."""
+        digest = hashlib.sha256()
+        with self._open_weights() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update(json.dumps(self.spec.model_dump(mode="json"), sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def state_dict(self) -> "dict[str, torch.Tensor]":
+        """Return the weights, on the CPU.
+
+        Raises
+        ------
+        BundleError
+            If the file is damaged, or holds anything but tensors.
+        """
+        import torch
+
+        where = self.path.name if self.path else self.spec.name
+        try:
+            with self._open_weights() as file:
+                state = torch.load(file, map_location="cpu", weights_only=True)
+        # The unpickler's errors for a damaged or hostile file have no common base.
+        except Exception as error:
+            raise BundleError(
+                f"The weights of {where} cannot be read without executing code from the file, or the file is damaged "
+                f"({type(error).__name__}).",
+                "Get the model again from a source you trust, as a plain state dictionary.",
+            ) from error
+        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise BundleError(f"The weights of {where} are not a plain state dictionary.", "Export them as one.")
+        return dict(state)
+
+    def network(self) -> "nn.Module":
+        """Return the network with its weights, on the CPU, ready to predict.
+
+        Raises
+        ------
+        BundleError
+            If the weights cannot be read or are those of another network.
+        """
+        network = build(self.spec)
+        state = self.state_dict()
+        _check_fit(self.spec, network.state_dict(), state)
+        network.load_state_dict(state)
+        return network.eval()
+
+    def save(self, path: Path | str) -> Self:
+        """Write the folder, and return the bundle that is there now.
+
+        The new folder is complete before it takes the place of an old one; if anything fails the old one stays.
+
+        Parameters
+        ----------
+        path : path
+            The folder; an existing bundle there is replaced.
+
+        Raises
+        ------
+        WriteError
+            If the path is taken by something that is not a bundle, or cannot be written.
+        """
+        folder = Path(path).expanduser().resolve()
+        if folder.exists() and not (folder / METADATA).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            raise WriteError(f"{folder} exists and is not a model.", "Choose another name.")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        except OSError as error:
+            raise WriteError(
+                f"{folder.parent} cannot be written: {error.strerror}.", "Choose another place."
+            ) from error
+        try:
+            temporary.chmod(0o755)
+            self._write(temporary)
+            _replace(temporary, folder)
+        except OSError as error:
+            raise WriteError(f"{folder} could not be written: {error.strerror}.", "Free space there.") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return type(self)(self.spec, folder / WEIGHTS, folder)
+
+    def _write(self, folder: Path) -> None:
+        texts = {
+            METADATA: json.dumps(metadata(self.spec), indent=2),
+            INFERENCE: json.dumps(inference_config(self.spec), indent=2),
+            CARD: model_card(self.spec),
+        }
+        if self.spec.licence:
+            texts[LICENCE] = f"SPDX-License-Identifier: {self.spec.licence}\n"
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        (folder / WEIGHTS).parent.mkdir()
+        with self._open_weights() as source, (folder / WEIGHTS).open("wb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())
+
+    def _open_weights(self) -> IO[bytes]:
+        return io.BytesIO(self.weights) if isinstance(self.weights, bytes) else self.weights.open("rb")
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; an old folder is kept until then."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / folder.name
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def _read_spec(folder: Path) -> ModelSpec:
+    content = _read_json(folder, METADATA)
+    block = content.get(BLOCK)
+    if not isinstance(block, dict) or "spec" not in block:
+        raise BundleError(
+            f"{folder.name} is a MONAI bundle of another maker, whose configuration has to be executed to be used.",
+            "Choose a model that was made with napari-medseg.",
+        )
+    if block.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder.name} has format {block.get('format')!r}; this version reads format {FORMAT}.",
+            "Update napari-medseg.",
+        )
+    try:
+        return ModelSpec.model_validate(block["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "spec"
+        raise BundleError(
+            f"{folder.name}: {METADATA} has an impossible {place}: {first['msg']}.", "Get the model again."
+        ) from error
+
+
+def _read_json(folder: Path, name: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a model: {name} is missing.", "Choose the folder that holds 'configs' and 'models'."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{folder.name}: {name} cannot be read ({error}).", "Copy the model again.") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{folder.name}: {name} is not a JSON object.", "Copy the model again.")
+    return content
+
+
+def _check_fit(spec: ModelSpec, wanted: "Mapping[str, torch.Tensor]", found: "Mapping[str, torch.Tensor]") -> None:
+    missing = sorted(wanted.keys() - found.keys())
+    surplus = sorted(found.keys() - wanted.keys())
+    shapes = [
+        f"{name} is {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & found.keys()
+        if found[name].shape != wanted[name].shape
+    ]
+    if missing or surplus or shapes:
+        examples = "; ".join([f"{name} is missing" for name in missing[:1]] + sorted(shapes)[:1])
+        examples = examples or f"{surplus[0]} has no place"
+        raise BundleError(
+            f"The weights of {spec.name} are not those of the {spec.architecture} it describes: {len(missing)} tensors "
+            f"missing, {len(surplus)} surplus, {len(shapes)} of another shape ({examples}).",
+            "Use the specification and the weights of the same model.",
+        )

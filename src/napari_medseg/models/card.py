@@ -1,0 +1,59 @@
+"""The model card: what a person should know before using a model."""
+
+from napari_medseg.models.configs import is_planar
+from napari_medseg.models.registry import architecture
+from napari_medseg.models.spec import ModelSpec
+
+
+def model_card(spec: ModelSpec) -> str:
+    """Return ``docs/README.md`` in Markdown."""
+    family = architecture(spec.architecture)
+    rows = [f"| {c.value} | {c.name} | `{c.color}` |" for c in spec.classes]
+    scores = [f"| {name} | {value:.4g} |" for name, value in sorted(spec.metrics.items())]
+    citations = [f"- {text}" for text in (spec.citation, family.citation) if text]
+    parts = [
+        f"# {spec.name}",
+        spec.description or f"Segments {', '.join(c.name for c in spec.foreground)}.",
+        "For research only; not a medical device.",
+        "## Input",
+        _input_text(spec),
+        "## Output",
+        "\n".join(["| value | class | colour |", "|---|---|---|", *rows]),
+        "## Network",
+        f"{family.title}, {spec.dims}D, tiles of {' x '.join(map(str, spec.patch_size))} voxels.",
+        "## Measured on held-out data",
+        "\n".join(["| measure | value |", "|---|---|", *scores]) if scores else "Nothing was held out.",
+        "## Training data",
+        f"{len(spec.training_data)} image and label pairs; their SHA-256 are in `configs/metadata.json`.",
+        "## Use without napari",
+        _usage(spec),
+        "## Licence and citation",
+        f"Weights: {spec.licence or 'no licence was stated'}.",
+        "\n".join(citations),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _input_text(spec: ModelSpec) -> str:
+    rule = spec.intensity
+    intensity = {
+        "zscore": "mean 0 and standard deviation 1" + (" over nonzero voxels" if rule.nonzero else ""),
+        "percentile": f"percentiles {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
+        "window": f"values {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
+    }[rule.kind]
+    axes = f"axes in the directions {spec.axcodes}" if spec.axcodes else "array axes as stored (z, y, x)"
+    size = f"{' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else "the image's own voxel size"
+    return f"{spec.modality or 'Any modality'}, {spec.channels} channel(s); {axes}; {size}; intensities: {intensity}."
+
+
+def _usage(spec: ModelSpec) -> str:
+    example = "photo.png" if is_planar(spec) else "scan.nii.gz"
+    return (
+        "With MONAI, pytorch-ignite and nibabel installed, in this folder:\n\n"
+        "```\n"
+        f"python -m monai.bundle run --config_file configs/inference.json --image {example} --output_dir labels\n"
+        "python -m monai.bundle run --config_file configs/inference.json --dataset_dir scans --output_dir labels\n"
+        "```\n\n"
+        f"writes `labels/{example.replace('.', '_seg.', 1)}`. From another folder, add `--bundle_root` with the path "
+        "of this one."
+    )

@@ -1,0 +1,56 @@
+"""The user's own collection of models."""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from napari_medseg.errors import BundleError
+from napari_medseg.models.bundle import METADATA, Bundle
+
+HOME_VARIABLE = "NAPARI_MEDSEG_HOME"
+log = logging.getLogger(__name__)
+
+
+def library_folder() -> Path:
+    """Return the folder that holds the user's models, one folder each.
+
+    It is below the system's place for application data, or below ``NAPARI_MEDSEG_HOME``.
+    """
+    home = os.environ.get(HOME_VARIABLE)
+    return (Path(home).expanduser() if home else user_data_path("napari-medseg", appauthor=False)) / "models"
+
+
+def library() -> list[Bundle]:
+    """Return the user's models, by name; folders that are no sound model are left out, with a line in the log."""
+    bundles = []
+    for metadata in sorted(library_folder().glob(f"*/{METADATA.as_posix()}")):
+        folder = metadata.parents[1]
+        if folder.name.startswith("."):
+            continue
+        try:
+            bundles.append(Bundle.load(folder))
+        except BundleError as error:
+            log.warning("left out of the model list: %s", error)
+    return sorted(bundles, key=lambda bundle: (bundle.spec.name.casefold(), str(bundle.path)))
+
+
+def install(bundle: Bundle) -> Bundle:
+    """Copy a model into the user's collection, and return the copy.
+
+    A model of the same name there keeps its folder if it has the same hash, and is left beside the new one otherwise.
+    """
+    stem = re.sub(r"[^\w.-]+", "-", bundle.spec.name, flags=re.ASCII).strip("-.") or "model"
+    folder, count = library_folder() / stem, 1
+    while folder.exists():
+        try:
+            present = Bundle.load(folder)
+        except BundleError:
+            present = None
+        if present is not None and present.hash == bundle.hash:
+            return present
+        count += 1
+        folder = library_folder() / f"{stem}-{count}"
+    return bundle.save(folder)

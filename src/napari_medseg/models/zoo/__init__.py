@@ -1,0 +1,1 @@
+"""Families of networks, one file each: options and definition side by side."""
