@@ -60,8 +60,8 @@ class NiftiHeader:
             return None
         affine, _ = self.affine
         if len(self.shape) == 2:
-            return Geometry(self.spatial, affine[:, [1, 0, 2, 3]])
-        return Geometry(self.spatial, affine[:, [2, 1, 0, 3]])
+            return Geometry(self.spatial, affine[:, [1, 0, 2, 3]], file_axes=(1, 0))
+        return Geometry(self.spatial, affine[:, [2, 1, 0, 3]], file_axes=(2, 1, 0))
 
     @property
     def leading(self) -> tuple[tuple[str, int], ...]:

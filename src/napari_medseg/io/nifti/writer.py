@@ -20,7 +20,7 @@ LARGEST_NIFTI1_AXIS = 32767
 
 
 def write_volume(volume: Volume, path: Path) -> None:
-    """Write to a new ``.nii`` or ``.nii.gz`` file, with the axes in the reverse order of the array.
+    """Write to a new ``.nii`` or ``.nii.gz`` file, with the axes in the order of the file that the grid came from.
 
     qform and sform are both set (code 1, scanner) unless the grid is sheared: a qform cannot say that
     and gets the code 0.
@@ -49,7 +49,7 @@ def write_volume(volume: Volume, path: Path) -> None:
 
 
 def _file_affine(geometry: Geometry) -> NDArray[np.float64]:
-    return geometry.affine[:, [1, 0, 2, 3] if geometry.ndim == 2 else [2, 1, 0, 3]]
+    return geometry.affine[:, [*geometry.file_order, *range(geometry.ndim, 4)]]
 
 
 def _file_order(volume: Volume) -> NDArray[np.generic]:
@@ -61,12 +61,19 @@ def _file_order(volume: Volume) -> NDArray[np.generic]:
             raise WriteError(f"{volume.name}: NIfTI holds colours of 8 bits, these are {data.dtype}.", "Convert first.")
         names = "RGBA"[: data.shape[-1]]
         data = np.ascontiguousarray(data).view([(name, "u1") for name in names])[..., 0]
-    shape = _file_shape(volume)
-    return data.reshape(shape[::-1]).T
+    lead, order = len(volume.axes), _spatial_order(volume)
+    data = data.transpose(*range(lead), *(lead + axis for axis in reversed(order)))
+    return data.reshape(_file_shape(volume)[::-1]).T
+
+
+def _spatial_order(volume: Volume) -> tuple[int, ...]:
+    """Return the spatial axes of the array in the order of the file, the fastest first."""
+    spatial = range(len(volume.spatial_axes))
+    return tuple(reversed(spatial)) if volume.geometry is None else volume.geometry.file_order
 
 
 def _file_shape(volume: Volume) -> tuple[int, ...]:
-    spatial = volume.spatial_shape[::-1]
+    spatial = tuple(volume.spatial_shape[axis] for axis in _spatial_order(volume))
     sizes = dict(zip(volume.axes, volume.data.shape, strict=False))
     if not sizes:
         return spatial
