@@ -40,7 +40,7 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
         Of kind ``"labels"``, with the class names of the layer. If no image has the layer's grid, the geometry is the
         one that its scale and position describe, with a warning.
     """
-    others = [other for other in images if other is not layer and hasattr(other, "multiscale")]
+    others = _candidates(layer, images)
     tag = tag_of(layer)
     if tag is not None:
         return _described(layer, _own_grid(tag, _whole(layer)), tag.volume)
@@ -54,6 +54,15 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
     return Volume(
         data, geometry, name=layer.name, kind="labels", axes=lead, classes=classes_of(layer), warnings=warnings
     )
+
+
+def _candidates(layer: "Labels", images: "Iterable[Layer]") -> "list[Layer]":
+    """Return the layers that `layer` may have been painted on, those of ours first: their grids are exact."""
+    from napari.layers import Image
+
+    others = [other for other in images if other is not layer]
+    ours = [other for other in others if tag_of(other) is not None]
+    return [*ours, *(other for other in others if isinstance(other, Image) and other not in ours)]
 
 
 def labels_on(layer: "Labels", image: "Layer") -> Volume:

@@ -39,6 +39,11 @@ class Tag:
     """Identifier of the layer that was made with this tag: a duplicate is the user's own."""
 
     @property
+    def sets_frame(self) -> bool:
+        """Whether series that are opened later are shown along this one's axes: not for planes, nor without a grid."""
+        return self.geometry is not None and self.geometry.ndim == 3
+
+    @property
     def geometry(self) -> Geometry | None:
         """The exact grid of the volume."""
         return self.volume.geometry
@@ -65,7 +70,7 @@ def frame_of(layers: "Iterable[Layer]") -> Frame | None:
     """Return the frame that the first of our layers set; None when there is none, so that the next series sets it."""
     for layer in layers:
         tag = layer.metadata.get(KEY)
-        if isinstance(tag, Tag) and tag.geometry is not None and tag.geometry.ndim == 3:
+        if isinstance(tag, Tag) and tag.sets_frame:
             return tag.frame
     return None
 

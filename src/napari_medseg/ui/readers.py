@@ -1,0 +1,78 @@
+"""Opening files and folders in napari: the reader command of the manifest."""
+
+from os import fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+from napari.utils.notifications import show_warning
+
+from napari_medseg.io import formats, read
+from napari_medseg.ui.layers import KEY, Frame, LayerTuple, Tag, frame_of, to_layer_tuples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_medseg.volume import Volume
+
+Paths = str | Path | list[str]
+
+
+def get_reader(path: Paths) -> "Callable[[Paths], list[LayerTuple]] | None":
+    """Return the function that opens `path`, or None if no format of ours knows it by its name or its content.
+
+    A file that has the name of a known format is always taken, so that a damaged one is reported for what it is.
+    """
+    paths = _as_paths(path)
+    known = formats()
+    for each in paths:
+        named = not each.is_dir() and any(form.matches(each) for form in known)
+        if not named and not any(form.can_read(each) for form in known):
+            return None
+    return open_paths
+
+
+def open_paths(path: Paths) -> "list[LayerTuple]":
+    """Read all volumes in a file, a folder, or several of them, and return the layers that show them.
+
+    Raises
+    ------
+    ReadError
+        What is wrong with the file, and what to do; napari shows it to the user.
+    """
+    volumes = [volume for each in _as_paths(path) for volume in read(each)]
+    return layers_of(volumes, frame_in_use())
+
+
+def layers_of(volumes: "Iterable[Volume]", frame: "Frame | None") -> "list[LayerTuple]":
+    """Return the layers of several volumes in one world, and show the user what their readers had to decide.
+
+    Parameters
+    ----------
+    volumes : iterable of Volume
+        The first with a geometry sets the world's axes if there are none yet.
+    frame : Frame or None
+        The world's axes.
+    """
+    layers: list[LayerTuple] = []
+    notes: list[str] = []
+    for volume in volumes:
+        for layer in to_layer_tuples(volume, frame):
+            tag: Tag = layer[1]["metadata"][KEY]
+            if frame is None and tag.sets_frame:
+                frame = tag.frame
+            notes += [f"{volume.name}: {warning}" for warning in tag.volume.warnings]
+            layers.append(layer)
+    if notes:
+        show_warning("\n".join(notes))
+    return layers
+
+
+def frame_in_use() -> "Frame | None":
+    """Return the frame of the viewer that the files are opened in; npe2 does not tell a reader which one that is."""
+    viewer = napari.current_viewer()
+    return None if viewer is None else frame_of(viewer.layers)
+
+
+def _as_paths(path: Paths) -> list[Path]:
+    return [Path(fspath(each)) for each in (path if isinstance(path, list) else [path])]
