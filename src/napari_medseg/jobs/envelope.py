@@ -40,9 +40,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Command:
-    """The user's hand on a job."""
+    """The user's hand on a job, and the engine's leave to begin."""
 
-    kind: Literal["cancel", "pause", "resume", "send"]
+    kind: Literal["begin", "cancel", "pause", "resume", "send"]
     message: Message | None = None
 
 

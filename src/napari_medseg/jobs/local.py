@@ -64,7 +64,7 @@ class LocalEngine:
 
     def __init__(self, patience_seconds: float = 20.0, *, warm_up: bool = True) -> None:
         self._supervisor = Supervisor(self._deliver, patience_seconds, warm_up)
-        self._loop = asyncio.SelectorEventLoop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="medseg-engine", daemon=True)
         self._told: queue.SimpleQueue[tuple[Job, Event] | None] = queue.SimpleQueue()
         self._teller = threading.Thread(target=self._tell, name="medseg-events", daemon=True)
@@ -84,6 +84,11 @@ class LocalEngine:
         return worker.pid if worker is not None and worker.alive else None
 
     @property
+    def scheduler_address(self) -> str | None:
+        """Where the worker connects to; None before there is one."""
+        return self._supervisor.scheduler_address
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._state == "closed"
@@ -94,6 +99,8 @@ class LocalEngine:
             if self._state != "new":
                 return
             self._state = "open"
+            # Not the platform's default: on Windows that one lacks what dask's connections need.
+            self._loop = asyncio.SelectorEventLoop()
             self._thread.start()
             self._teller.start()
         atexit.register(self.close)
@@ -146,17 +153,21 @@ class LocalEngine:
     def _call(self, do: Callable[[Supervisor], None]) -> None:
         """Run a function on the engine's event loop, in order; nothing happens once the loop has ended."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(do, self._supervisor)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(do, self._supervisor)
 
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._supervisor.serve())
+            with asyncio.Runner(loop_factory=self._the_loop) as runner:
+                runner.run(self._supervisor.serve())
         except Exception as error:
-            logger.exception("The job engine stopped")
+            # An interpreter on its way out refuses imports; that is the end of the engine, not a fault of it.
+            logger.log(logging.DEBUG if self.closed else logging.ERROR, "The job engine stopped", exc_info=error)
             self._supervisor.fail(JobError(f"The job engine stopped: {type(error).__name__}: {error}"))
-        finally:
-            self._loop.close()
+
+    def _the_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None
+        return self._loop
 
     def _deliver(self, job: Job, event: Event) -> None:
         self._told.put((job, event))

@@ -13,6 +13,13 @@ from typing import Any
 THREADS = 8
 """Jobs at once: one exclusive one, and light ones beside it."""
 
+CONFIG: dict[str, object] = {
+    "logging.distributed": "error",
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.http.routes": [],
+    "scheduler": "threads",  # a job computes its dask arrays itself and does not hand them back to the scheduler
+}
+
 
 def main() -> None:
     """Read where to connect from standard input and serve until that connection, or the parent, is gone."""
@@ -29,10 +36,7 @@ def main() -> None:
 async def _serve(hello: dict[str, Any]) -> None:
     import dask
 
-    # "threads": a job computes its dask arrays itself and does not hand them back to the scheduler.
-    dask.config.set(
-        {"logging.distributed": "error", "distributed.worker.profile.enabled": False, "scheduler": "threads"}
-    )
+    dask.config.set(CONFIG)
     from distributed import Worker
     from distributed.security import Security
 
@@ -46,9 +50,11 @@ async def _serve(hello: dict[str, Any]) -> None:
         security=Security(require_encryption=True, **hello["security"]),
         memory_limit=0,
         dashboard=False,
+        dashboard_address="127.0.0.1:0",
         death_timeout=60,
     )
     async with worker:
+        worker.http_server.stop()
         worker.log_event(TOPIC, pack(Ready(hello["name"], worker.address), "A greeting"))
         await worker.finished()
 

@@ -21,6 +21,9 @@ Tell = Callable[
     [Literal["running", "event", "paused", "resumed", "stopping", "ended"], Event | MedsegError | None], None
 ]
 
+LONGEST_WAIT_SECONDS = 60.0
+"""For the leave to begin."""
+
 WARM = ("torch", "monai.networks.nets", "monai.inferers", "napari_medseg.inference.jobs", "napari_medseg.training.jobs")
 """Imported while the user still looks at the image, so that the first job starts at once."""
 
@@ -35,6 +38,7 @@ class JobControl(Control):
         super().__init__()
         self._tell = tell
         self._told = False
+        self.begun = threading.Event()
 
     @property
     def cancelled(self) -> bool:
@@ -82,9 +86,10 @@ def run_job(attempt: str, packed: bytes) -> None:
 
     control = _running[attempt] = JobControl(tell)
     tell("running")
-    error = _run(packed, control, tell)
+    # Nothing is done before the other side knows of it: if this process dies now, the job is safely given to another.
+    if control.begun.wait(LONGEST_WAIT_SECONDS):
+        tell("ended", _run(packed, control, tell))
     del _running[attempt]
-    tell("ended", error)
     _free_memory()
 
 
@@ -94,7 +99,9 @@ def deliver(attempt: str, packed: bytes) -> None:
     if control is None:
         return
     for command in cast("list[Command]", unpack(packed, light=False)):
-        if command.kind == "send" and command.message is not None:
+        if command.kind == "begin":
+            control.begun.set()
+        elif command.kind == "send" and command.message is not None:
             control.send(command.message)
         elif command.kind == "cancel":
             control.cancel()

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from distributed import Client, Scheduler
     from distributed.security import Security
 
+HERE = "127.0.0.1"
+
 CONFIG: dict[str, object] = {
     "distributed.admin.low-level-log-length": 8,  # it would keep the latest 1000 previews
     "distributed.scheduler.worker-ttl": None,  # the process itself is watched; a laptop may sleep
@@ -15,6 +17,7 @@ CONFIG: dict[str, object] = {
     "distributed.scheduler.preload": [],
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.http.routes": [],
 }
 
 
@@ -37,7 +40,17 @@ def start_scheduler(security: "Security") -> "Scheduler":
 
     hush()
     with dask.config.set(CONFIG):
-        return Scheduler(host="127.0.0.1", protocol="tls", security=security, dashboard=False, allowed_failures=0)
+        scheduler = Scheduler(
+            host=HERE,
+            protocol="tls",
+            security=security,
+            dashboard=False,
+            dashboard_address=f"{HERE}:0",
+            allowed_failures=0,
+        )
+    # Dask opens its web port, unencrypted, also without a dashboard.
+    scheduler.http_server.stop()
+    return scheduler
 
 
 def start_client(address: str, security: "Security") -> "Client":

@@ -74,11 +74,13 @@ class Supervisor:
         self._wanted = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self.worker: WorkerProcess | None = None
+        self.scheduler_address: str | None = None
 
     async def serve(self) -> None:
         """Start everything and keep a worker alive until `close`."""
         security = encryption()
         async with start_scheduler(security) as scheduler, start_client(scheduler.address, security) as self._client:
+            self.scheduler_address = scheduler.address
             self._client.subscribe_topic(TOPIC, self._on_message)
             while not self._closing:
                 await self._one_worker(scheduler, worker_keys(security))
@@ -113,8 +115,9 @@ class Supervisor:
 
     def fail(self, error: MedsegError) -> None:
         """Give up on all jobs, since the loop itself has failed."""
+        change = StateChanged("cancelled") if self._closing else StateChanged("failed", error)
         for ticket in [*self._waiting, *self._active.values()]:
-            self._emit(ticket.job, StateChanged("failed", error))
+            self._emit(ticket.job, change)
         if self.worker is not None:
             self.worker.kill()
 
@@ -160,10 +163,12 @@ class Supervisor:
         elif message.kind == "stopping":
             self._expect_end(ticket, 10 * self._patience)
         else:
+            if message.kind == "running":
+                self._early_deaths = 0
+                ticket.started = True
+                ticket.outbox.insert(0, Command("begin"))
+                self._post(ticket)
             self._emit(ticket.job, STATE_OF[message.kind])
-            self._early_deaths = 0
-            ticket.started = True
-            self._post(ticket)
 
     def _on_ready(self, ready: Ready) -> None:
         if self.worker is None or ready.worker != self.worker.name:

@@ -88,11 +88,15 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._last_words.append(line.decode(errors="replace"))
+        with self._process.stdout as output:
+            for line in output:
+                self._last_words.append(line.decode(errors="replace"))
 
     def _watch(self, on_exit: Callable[[], None]) -> None:
         self._process.wait()
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         on_exit()
 
 

@@ -63,7 +63,7 @@ def multiply_until_cancelled(control: Control, size: int) -> Iterator[Event]:
 def use_torch(control: Control) -> Iterator[Event]:
     import torch
 
-    yield Note(torch.__version__)
+    yield Note(str(torch.__version__))
     yield Finished(float(torch.ones(3).sum()))
 
 
@@ -154,3 +154,14 @@ def spawn_child(control: Control) -> Iterator[Event]:
     while True:
         control.checkpoint()
         time.sleep(0.01)
+
+
+def hold_the_interpreter(control: Control) -> Iterator[Event]:
+    """Let no other thread of the worker run."""
+    yield Note("holding")
+    control.checkpoint()
+    yield Finished(10 ** (10**8) % 7)
+
+
+def loaded(control: Control, module: str) -> Iterator[Event]:
+    yield Finished(module in sys.modules)
