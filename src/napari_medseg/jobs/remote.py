@@ -30,6 +30,9 @@ WARM = ("torch", "monai.networks.nets", "monai.inferers", "napari_medseg.inferen
 _running: dict[str, "JobControl"] = {}
 """The jobs of this process by attempt; only `run_job` changes it."""
 
+_warming = threading.Lock()
+"""Held during `warm_up`: monai imports itself in circles, and two threads in it at once see half-made modules."""
+
 
 class JobControl(Control):
     """A control that tells the other side when the job obeys."""
@@ -88,6 +91,8 @@ def run_job(attempt: str, packed: bytes) -> None:
     tell("running")
     # Nothing is done before the other side knows of it: if this process dies now, the job is safely given to another.
     if control.begun.wait(LONGEST_WAIT_SECONDS):
+        with _warming:
+            pass
         tell("ended", _run(packed, control, tell))
     del _running[attempt]
     _free_memory()
@@ -113,10 +118,11 @@ def deliver(attempt: str, packed: bytes) -> None:
 
 def warm_up() -> None:
     """Import what the first job will need."""
-    for name in WARM:
-        # What is missing or broken is reported by the job that needs it.
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    with _warming:
+        for name in WARM:
+            # What is missing or broken is reported by the job that needs it.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
 
 def _run(packed: bytes, control: Control, tell: Tell) -> MedsegError | None:
