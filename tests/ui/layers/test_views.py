@@ -1,0 +1,78 @@
+"""The visible slice is an array index, whatever the sign of the scale."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_medseg.ui.layers import frame_of, tag_of, to_layer_tuples, visible_slice
+
+
+def opened(viewer: ViewerModel, volume) -> Layer:
+    (layer,) = to_layer_tuples(volume, frame_of(viewer.layers))
+    return viewer.add_layer(Layer.create(*layer))
+
+
+@pytest.mark.parametrize(("order", "axis"), [((0, 1, 2), 0), ((1, 0, 2), 1), ((2, 0, 1), 2)])
+def test_every_slice_of_every_orientation(make_volume, some_axcodes, order, axis) -> None:
+    viewer, volume = ViewerModel(), make_volume(some_axcodes, (12, -9, 0))
+    layer = opened(viewer, volume)
+    viewer.dims.order = order
+    for index in range(layer.data.shape[axis]):
+        viewer.dims.set_point(axis, layer.data_to_world([index] * 3)[axis])
+        assert visible_slice(viewer, layer) == (axis, index)
+
+
+def test_the_slider_s_first_step_is_the_last_slice_where_the_scale_is_negative(make_volume) -> None:
+    viewer, volume = ViewerModel(), make_volume("LPS")  # slices go up, the world goes down
+    layer = opened(viewer, volume)
+    assert layer.scale[0] < 0
+    viewer.dims.set_current_step(0, 0)
+    assert visible_slice(viewer, layer) == (0, 7)
+    np.testing.assert_array_equal(viewer.dims.displayed, (1, 2))
+
+
+def test_in_3d_it_is_the_slice_of_the_outermost_axis(make_volume) -> None:
+    viewer = ViewerModel()
+    layer = opened(viewer, make_volume())
+    viewer.dims.set_point(0, layer.data_to_world((2, 0, 0))[0])
+    viewer.dims.ndisplay = 3
+    assert visible_slice(viewer, layer) == (0, 2)
+
+
+def test_time_is_no_slice(make_volume) -> None:
+    from dataclasses import replace
+
+    viewer, still = ViewerModel(), make_volume()
+    layer = opened(viewer, replace(still, data=np.stack([still.data] * 3), axes=("time",)))
+    viewer.dims.set_point(1, layer.data_to_world((0, 3, 0, 0))[1])
+    viewer.dims.set_point(0, 2)
+    assert visible_slice(viewer, layer) == (0, 3)
+
+
+def test_beside_the_volume_it_is_the_nearest_slice(make_volume) -> None:
+    viewer = ViewerModel()
+    layer = opened(viewer, make_volume("RPI", shape=(6, 7, 8)))
+    viewer.add_points([[-1000, 0, 0], [1000, 0, 0]])
+    viewer.dims.set_point(0, -1000)
+    assert visible_slice(viewer, layer)[1] in (0, 7)
+
+
+def test_a_plane_has_one_slice() -> None:
+    viewer = ViewerModel()
+    assert visible_slice(viewer, viewer.add_image(np.zeros((5, 6)))) == (0, 0)
+
+
+def test_of_a_resampled_series_it_is_the_slice_through_the_point_of_view(make_volume) -> None:
+    viewer = ViewerModel()
+    opened(viewer, make_volume("LPS", shape=(40, 40, 20)))
+    layer = opened(viewer, make_volume("LPS", (12, -9, 0), shape=(20, 20, 10)))
+    grid = tag_of(layer).geometry
+    assert tag_of(layer).shown_on is not None
+    right, anterior, superior = grid @ (6, 9, 11)
+    viewer.dims.set_point((0, 1, 2), (-superior, -anterior, -right))
+    for order, axis, index in (((0, 1, 2), 0, 6), ((1, 0, 2), 1, 9), ((2, 0, 1), 2, 11)):
+        viewer.dims.order = order
+        found = visible_slice(viewer, layer)
+        assert found[0] == axis
+        assert abs(found[1] - index) <= 1
