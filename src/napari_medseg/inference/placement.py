@@ -100,12 +100,13 @@ class Placement:
         Parameters
         ----------
         axis : int
-            Own axis that the slice is perpendicular to.
+            Own axis that the slice is perpendicular to; a plane is its own only slice whatever is asked.
         index : int
             Position along it.
         """
-        own = axis + 3 - len(self.shape)
-        grid_axis = self.axes.index(own)
+        if len(self.shape) == 2:
+            return 0, 0
+        grid_axis = self.axes.index(axis)
         return grid_axis, self.grid_shape[grid_axis] - 1 - index if self.flips[grid_axis] else index
 
 
