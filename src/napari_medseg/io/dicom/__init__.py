@@ -1,0 +1,1 @@
+"""DICOM in steps: parse headers, describe frames, group them, lay them out in space, decode their pixels."""

@@ -1,0 +1,108 @@
+"""Filling the array of a stack with values, file by file, without a second copy of the volume."""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_medseg.io.dicom.frame import Frame
+from napari_medseg.io.dicom.pet import UNITS, suv_factor
+from napari_medseg.io.dicom.pixels import stored_frames
+from napari_medseg.io.dicom.series import Stack, conversions_of, value_type
+from napari_medseg.io.format import ReadOptions
+from napari_medseg.io.limits import check_size
+from napari_medseg.io.orientation import nearest_zyx
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medseg.io.dicom.convert import Conversion
+    from napari_medseg.io.dicom.parser import DicomFile
+
+
+def volume_of(stack: Stack, options: ReadOptions) -> Volume:
+    """Decode a stack."""
+    conversions = conversions_of(stack)
+    conversion = conversions[stack.first.file]
+    dtype = value_type(stack, conversions)
+    shape = stack.shape(rgb=conversion.rgb)
+    check_size(shape, dtype, stack.first.file.path.name)
+    acquired = (len(stack.frames), len(stack.frames[0]), *shape[-3 if conversion.rgb else -2 :])
+    values = np.empty(acquired, dtype)
+    targets: dict[DicomFile, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
+    for step, volume in enumerate(stack.frames):
+        for number, frame in enumerate(volume):
+            targets[frame.file].append((frame, values[step, number]))
+    for done, (file, wanted) in enumerate(targets.items()):
+        options.step(f"Reading {stack.name}", done, len(targets))
+        _decode_file(wanted, conversions[file])
+    if stack.blends is not None:
+        values = _blended(values, stack)
+    return describe(stack, values.reshape(shape))
+
+
+def describe(stack: Stack, data: NDArray[Any]) -> Volume:
+    """Return the volume of a stack around an array in stored order."""
+    conversion = conversions_of(stack)[stack.first.file]
+    header = stack.first.file.elements
+    factor, notes = suv_factor(stack.frames[0]) if stack.modality == "PT" else (None, ())
+    if conversion.inverted:
+        notes = (*notes, "Stored as MONOCHROME1: values were turned over, so that bright is dense.")
+    volume = Volume(
+        data,
+        stack.geometry,
+        name=stack.name,
+        modality=stack.modality,
+        units=_units(stack),
+        window=conversion.window(stack.first),
+        rgb=conversion.rgb,
+        axes=() if stack.axis is None else (stack.axis,),
+        axis_values=stack.axis_values,
+        suv_factor=factor,
+        series_id=stack.series_id,
+        warnings=(*stack.warnings, *notes, *_other_notes(header.text("BurnedInAnnotation"))),
+    )
+    return nearest_zyx(volume)
+
+
+def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversion") -> None:
+    tiles: dict[int, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
+    for frame, target in wanted:
+        tiles[frame.index].append((frame, target))
+    for entries, stored in zip(tiles.values(), stored_frames(conversion.form, list(tiles)), strict=True):
+        for frame, target in entries:
+            conversion.into(target, _tile(stored, frame), frame)
+
+
+def _tile(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    if frame.tile is None:
+        return stored
+    row, column = frame.tile
+    return stored[row : row + frame.rows, column : column + frame.columns]
+
+
+def _blended(values: NDArray[Any], stack: Stack) -> NDArray[Any]:
+    """Return the slices of the grid, mixed from the acquired ones."""
+    blends = stack.blends or ()
+    result = np.empty((values.shape[0], len(blends), *values.shape[2:]), values.dtype)
+    whole = np.issubdtype(values.dtype, np.integer)
+    for number, blend in enumerate(blends):
+        if blend.weight in (0.0, 1.0):
+            result[:, number] = values[:, blend.second if blend.weight else blend.first]
+            continue
+        mixed = values[:, blend.first] * (1 - blend.weight) + values[:, blend.second] * blend.weight
+        result[:, number] = np.rint(mixed) if whole else mixed
+    return result
+
+
+def _units(stack: Stack) -> str | None:
+    header = stack.first.file.elements
+    if stack.modality == "CT":
+        kind = header.text("RescaleType")
+        return "HU" if kind in (None, "HU", "US") else kind
+    found = header.text("Units") or header.text("DoseUnits")
+    return None if found is None else UNITS.get(found, found)
+
+
+def _other_notes(burned_in: str | None) -> tuple[str, ...]:
+    return ("The header says that text is burnt into the pixels.",) if burned_in == "YES" else ()
