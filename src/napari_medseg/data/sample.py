@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_medseg.data.grid import GridMap
 from napari_medseg.errors import DataError
-from napari_medseg.prediction import LabelClass
 from napari_medseg.tasks import UNLABELLED
+from napari_medseg.volume import LabelClass
 
 BACKGROUND_VALUE = 255
 """Value of explicit background in sparse labels, where 0 means unlabelled."""
@@ -55,8 +55,7 @@ class Sample:
             The part of `target` that was rewritten.
         """
         box = self.grid.box_of(start or (0,) * labels.ndim, stop or labels.shape)
-        values = self.grid.apply(labels, box=box)
-        self.target[box] = target_indices(values, self.classes, self.scheme, self.id)
+        self.target[box] = _target(self.grid, labels, box, self.classes, self.scheme, self.id)
         return box
 
 
@@ -112,10 +111,7 @@ def make_sample(
             f"{id}: the labels have {labels.shape} voxels, but their image has {grid.shape}.",
             "Use labels that were drawn on this image.",
         )
-    target = target_indices(grid.apply(labels), classes, scheme, id)
-    outside = grid.apply(np.ones(labels.shape, bool), outside=False) if _leaves(grid) else None
-    if outside is not None:
-        target[~outside] = UNLABELLED
+    target = _target(grid, labels, (slice(None),) * 3, classes, scheme, id)
     return Sample(id, np.ascontiguousarray(image, np.float32), target, tuple(classes), scheme, grid, group or id)
 
 
@@ -174,5 +170,15 @@ def target_indices(
     return target
 
 
-def _leaves(grid: GridMap) -> bool:
-    return any((index < 0).any() for index in grid.indices)
+def _target(
+    grid: GridMap,
+    labels: NDArray[Any],
+    box: tuple[slice, ...],
+    classes: Sequence[LabelClass],
+    scheme: Scheme,
+    name: str,
+) -> NDArray[np.int16]:
+    target = target_indices(grid.apply(labels, box=box), classes, scheme, name)
+    for axis, (index, part) in enumerate(zip(grid.indices, box, strict=True)):
+        target[(slice(None),) * axis + (index[part] < 0,)] = UNLABELLED
+    return target

@@ -1,4 +1,4 @@
-"""What training and prediction ask of a kind of task."""
+"""What training asks of a kind of task."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Protocol, cast
 from napari_medseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-    from napari_medseg.prediction import LabelClass, Output
 
 UNLABELLED = -1
 """Class index of a voxel that the user said nothing about; it enters neither losses nor scores."""
@@ -21,8 +17,6 @@ UNLABELLED = -1
 
 class Task(Protocol):
     """One kind of task. Implementations keep no state."""
-
-    name: str
 
     def loss(self, logits: "torch.Tensor", target: "torch.Tensor") -> "torch.Tensor":
         """Return the scalar loss.
@@ -35,33 +29,21 @@ class Task(Protocol):
             Class indices; `UNLABELLED` voxels have no influence.
         """
 
-    def decode(
-        self, logits: "NDArray[np.float32]", classes: "Sequence[LabelClass]", probabilities: bool = False
-    ) -> "tuple[Output, ...]":
-        """Turn the logits of a whole image into outputs.
-
-        Parameters
-        ----------
-        logits : (class, ...) float array
-            The network's blended output.
-        classes : sequence of LabelClass
-            In the order of the first axis.
-        probabilities : bool
-            Whether to add a probability map.
-        """
-
     def overlaps(
-        self, predicted: "NDArray[np.integer]", target: "NDArray[np.integer]", count: int
+        self, predicted: "NDArray[np.integer]", target: "NDArray[np.integer]", classes: int
     ) -> "NDArray[np.int64]":
-        """Return (class, 3) counts that add up over images: intersection, predicted and reference voxels.
+        """Return (class, 3) counts that add up over images: voxels of intersection, prediction and reference.
 
         Parameters
         ----------
         predicted, target : integer arrays of one shape
             Class indices; where `target` is `UNLABELLED` nothing is counted.
-        count : int
+        classes : int
             Number of classes.
         """
+
+    def scores(self, overlaps: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        """Return the score of each class, in [0, 1], from the sum of `overlaps`; nan where there is no reference."""
 
 
 def task_named(name: str) -> Task:

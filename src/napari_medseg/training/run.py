@@ -123,6 +123,11 @@ class RunFolder:
         except ValidationError as error:
             raise ConfigError(f"{self.config} is not understood: {error}.", "Start a new run.") from error
 
+    def clear(self) -> None:
+        """Remove what an earlier attempt at this run left, except its bundle."""
+        for path in (self.events, self.held_out, self.last, self.best):
+            path.unlink(missing_ok=True)
+
     def log(self, event: Event) -> None:
         """Append an event to the log, leaving out arrays."""
         record: dict[str, Any] = {"event": type(event).__name__}

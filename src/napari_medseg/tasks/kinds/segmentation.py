@@ -1,0 +1,65 @@
+"""One class per voxel, learned from whatever part of the voxels is annotated."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from napari_medseg.tasks.protocol import UNLABELLED, Task
+
+SMOOTH = 1e-5
+"""Keeps the Dice loss finite for classes with next to no voxels."""
+
+
+class Segmentation:
+    """Dice plus cross-entropy over annotated voxels, and Dice as score."""
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy plus one minus the mean soft Dice over the classes present.
+
+        Both are taken over all annotated voxels of the batch together, because a patch may hold only a few strokes.
+
+        Parameters
+        ----------
+        logits : (batch, class, ...) float tensor
+            The network's output.
+        target : (batch, ...) int64 tensor
+            Class indices; voxels that are `UNLABELLED` change neither the loss nor its gradient.
+        """
+        annotated = target != UNLABELLED
+        if not annotated.any():
+            return logits.float().sum() * 0.0
+        chosen = logits.movedim(1, -1)[annotated].float()
+        truth = target[annotated]
+        probabilities = chosen.softmax(dim=1)
+        one_hot = functional.one_hot(truth, chosen.shape[1]).to(probabilities.dtype)
+        reference = one_hot.sum(dim=0)
+        overlap = (probabilities * one_hot).sum(dim=0)
+        dice = (2 * overlap + SMOOTH) / (probabilities.sum(dim=0) + reference + SMOOTH)
+        present = reference > 0
+        return functional.cross_entropy(chosen, truth) + 1 - (dice * present).sum() / present.sum()
+
+    def overlaps(self, predicted: NDArray[np.integer], target: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+        """Return (class, 3) counts that add up over images: voxels of intersection, prediction and reference.
+
+        Parameters
+        ----------
+        predicted, target : integer arrays of one shape
+            Class indices; where `target` is `UNLABELLED` nothing is counted.
+        classes : int
+            Number of classes.
+        """
+        annotated = target != UNLABELLED
+        guess, truth = predicted[annotated].astype(np.intp), target[annotated].astype(np.intp)
+        pairs = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
+        return np.stack([pairs.diagonal(), pairs.sum(axis=0), pairs.sum(axis=1)], axis=1).astype(np.int64)
+
+    def scores(self, overlaps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the Dice of each class, in [0, 1]; nan where no reference voxel was counted."""
+        both, predicted, reference = overlaps.T.astype(np.float64)
+        dice = np.full(len(both), np.nan)
+        np.divide(2 * both, predicted + reference, out=dice, where=reference > 0)
+        return dice
+
+
+TASK: Task = Segmentation()

@@ -1,0 +1,48 @@
+"""The training loop, on one screen."""
+
+import time
+from collections.abc import Iterator
+
+from napari_medseg.errors import Cancelled
+from napari_medseg.progress import Control, Event
+from napari_medseg.training.learner import NoMemory
+from napari_medseg.training.opening import open_session
+from napari_medseg.training.result import finish
+from napari_medseg.training.run import RunFolder
+from napari_medseg.training.schedule import learning_rate
+from napari_medseg.training.shrink import shrink
+
+
+def train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
+    """Train in a run's folder; see `napari_medseg.training.train`."""
+    for event in _train(run, control, resume):
+        run.log(event)
+        yield event
+
+
+def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
+    session = yield from open_session(run, control, resume)
+    state, learner = session.state, session.learner
+    with session.batches:
+        try:
+            while not session.finished:
+                yield from session.listen(control)
+                if session.stopped:
+                    break
+                started = time.monotonic()
+                batch = session.batches.get(state.step, state.batch_size, state.patch)
+                rate = learning_rate(state.step, session.steps, session.config)
+                try:
+                    loss = learner.step(batch, rate, state.step)
+                except NoMemory:
+                    yield shrink(state, session.spec, learner.device)
+                    continue
+                yield from session.after_step(loss, rate, time.monotonic() - started)
+                yield from session.score()
+                yield from session.plan()
+                yield from session.save()
+                yield from session.preview()
+        except Cancelled:
+            yield from finish(session, cancelled=True)
+            raise
+    yield from finish(session)

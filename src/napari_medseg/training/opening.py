@@ -1,0 +1,92 @@
+"""From a run's folder to a training that is ready for its next step."""
+
+from collections.abc import Generator
+
+from napari_medseg.data.augment import Augmentation
+from napari_medseg.data.split import HeldOut, hold_out
+from napari_medseg.device import choose, compute_dtype
+from napari_medseg.inference.engine import tile_of
+from napari_medseg.models import Bundle
+from napari_medseg.progress import Control, Event, Note, Progress
+from napari_medseg.tasks import task_named
+from napari_medseg.training.batches import BatchMaker
+from napari_medseg.training.checkpoint import State, load_checkpoint, load_held_out, save_held_out
+from napari_medseg.training.learner import Learner
+from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, patched
+from napari_medseg.training.run import RunConfig, RunFolder
+from napari_medseg.training.session import Session, Stopwatch
+from napari_medseg.training.transfer import load_weights
+from napari_medseg.training.validation import Validator
+
+STAGE = "Reading cases"
+
+
+def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Event, None, Session]:
+    """Read what a run is made of, and bring its network to where it was.
+
+    Parameters
+    ----------
+    run : RunFolder
+        As made by `create_run`.
+    control : Control
+        Cancels, between cases.
+    resume : bool
+        Go on from the last checkpoint, if there is one; otherwise traces of an earlier attempt are removed.
+
+    Yields
+    ------
+    Event
+        `Progress` and `Note`.
+
+    Returns
+    -------
+    Session
+        Ready for its next step.
+    """
+    config = run.load()
+    train, spec = config.train, patched(config.spec, config.train)
+    device, task = choose(train.device), task_named(spec.task)
+    resume = resume and run.last.exists()
+    if not resume:
+        run.clear()
+    cases = []
+    for done, case in enumerate(config.cases):
+        control.checkpoint()
+        yield Progress(STAGE, done, len(config.cases))
+        cases.append(load_case(case, spec))
+        yield from (Note(text, "warning") for text in cases[-1].grid.notes)
+    held_out = _held_out(run, cases, config, resume)
+    samples = [case.sample for case in cases]
+    augmentation = Augmentation(flip_axes(spec, train), train.geometry, train.intensity)
+    targets = [held_out.training_target(sample) for sample in samples]
+    batches = BatchMaker(samples, targets, augmentation, train.seed, spec.dims == 2)
+    learner = Learner(spec, task, train, device)
+    state = State.start(train, tile_of(spec))
+    if resume:
+        state, weights = load_checkpoint(run.last)
+        learner.load_state_dict(weights)
+    elif config.init is not None:
+        yield Note(load_weights(learner.network, spec, Bundle.load(config.init)))
+    dtype = str(compute_dtype(train.precision, device)).removeprefix("torch.")
+    yield Note(f"Training on {device} in {dtype}. {held_out.note}", "info" if held_out.masks else "warning")
+    return Session(
+        run,
+        train,
+        spec,
+        cases,
+        held_out,
+        learner,
+        batches,
+        Validator(cases, held_out, spec, task, train),
+        state,
+        Stopwatch(state.seconds),
+    )
+
+
+def _held_out(run: RunFolder, cases: list[LoadedCase], config: RunConfig, resume: bool) -> HeldOut:
+    """Return the choice of an earlier session, or a new one, written down."""
+    if resume and run.held_out.exists():
+        return load_held_out(run.held_out)
+    held_out = hold_out([case.sample for case in cases], config.train.hold_out, config.train.seed)
+    save_held_out(run.held_out, held_out)
+    return held_out

@@ -1,0 +1,148 @@
+"""From a run's configuration to samples on the network's grid."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_medseg import io
+from napari_medseg.data import Sample, make_sample
+from napari_medseg.data.grid import GridMap
+from napari_medseg.errors import ConfigError, DataError, GeometryError
+from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
+from napari_medseg.models import ModelSpec
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.run import Case
+from napari_medseg.volume import Volume
+
+SIDES = re.compile(r"(?:^|[^a-z])(?:left|right|links|rechts|l|r|lh|rh)(?:$|[^a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedCase:
+    """A case in memory."""
+
+    case: Case
+    grid: ModelGrid
+    """The image as the network sees it."""
+    sample: Sample
+    """The same image with its labels; shares the image's memory."""
+
+    def reread(self, start: tuple[int, ...] | None = None, stop: tuple[int, ...] | None = None) -> None:
+        """Take over labels that were edited on disk, from `start` up to `stop` of their own array."""
+        self.sample.relabel(_label_array(self.case), start, stop)
+
+
+def load_case(case: Case, spec: ModelSpec) -> LoadedCase:
+    """Read a case and bring it to a model's grid.
+
+    Raises
+    ------
+    ReadError
+        If a file cannot be read.
+    GeometryError, DataError, BundleError
+        If labels and image, or image and model, do not belong together.
+    """
+    image, labels = _read_one(case.image), _read_one(case.labels)
+    _check_same_grid(case.id, image, labels)
+    grid = to_model_grid(image, spec)
+    sample = make_sample(
+        grid.image.numpy(),
+        _spatial(labels, case.id),
+        spec.classes,
+        scheme=case.scheme,
+        grid=grid_map(grid),
+        id=case.id,
+        group=case.group,
+    )
+    return LoadedCase(case, grid, sample)
+
+
+def grid_map(grid: ModelGrid) -> GridMap:
+    """Return where the voxels of a network's grid lie in the image's own array."""
+    placement = grid.placement
+    indices = []
+    for axis, (size, flipped) in enumerate(zip(placement.grid_shape, placement.flips, strict=True)):
+        own = np.arange(size)[::-1] if flipped else np.arange(size)
+        indices.append(own[nearest] if (nearest := _nearest(grid, axis)) is not None else own)
+        if nearest is not None:
+            indices[-1][(nearest < 0) | (nearest >= size)] = -1
+    z, y, x = indices
+    return GridMap(placement.shape, placement.axes, (z, y, x))
+
+
+def patched(spec: ModelSpec, config: TrainConfig) -> ModelSpec:
+    """Return the specification with the patch that the user asked for, if any."""
+    if config.patch_size is None:
+        return spec
+    if len(config.patch_size) != spec.dims:
+        raise ConfigError(
+            f"The patch size {config.patch_size} needs {spec.dims} numbers for {spec.name}.",
+            "Correct it, or leave it out.",
+        )
+    return spec.model_copy(update={"patch_size": config.patch_size})
+
+
+def flip_axes(spec: ModelSpec, config: TrainConfig) -> tuple[int, ...]:
+    """Return the axes of (z, y, x) along which patches may be mirrored: not left-right when classes have a side."""
+    if not config.flips:
+        return ()
+    sided = any(SIDES.search(c.name.replace("_", " ")) for c in spec.foreground)
+    axes = range(3 - spec.dims, 3)
+    if not sided:
+        return tuple(axes)
+    if spec.axcodes is None:
+        return ()
+    return tuple(axis for axis in axes if spec.axcodes[axis] not in "LR")
+
+
+def _nearest(grid: ModelGrid, axis: int) -> NDArray[np.intp] | None:
+    native, geometry = grid.placement.native, grid.geometry
+    if native is None or geometry is None or not grid.resampled:
+        return None
+    transform = np.linalg.solve(native.affine, geometry.affine)
+    position = transform[axis, axis] * np.arange(geometry.shape[axis]) + transform[axis, 3]
+    # the lower one of two equally near, also when rounding errors make one of them nearer
+    nearest: NDArray[np.intp] = np.ceil(position - 0.5 - 1e-6).astype(np.intp)
+    return nearest
+
+
+def _read_one(path: Path) -> Volume:
+    volumes = io.read(path)
+    if len(volumes) != 1:
+        raise DataError(
+            f"{path.name} holds {len(volumes)} images, where one is needed.",
+            "Convert the one you mean to its own file.",
+        )
+    return volumes[0]
+
+
+def _label_array(case: Case) -> NDArray[np.generic]:
+    return _spatial(_read_one(case.labels), case.id)
+
+
+def _spatial(labels: Volume, name: str) -> NDArray[np.generic]:
+    if labels.rgb or labels.data.size != np.prod(labels.spatial_shape):
+        raise DataError(
+            f"{name}: the labels have the shape {labels.data.shape}, not one class per voxel.", "Use a label map."
+        )
+    return np.asarray(labels.data).reshape(labels.spatial_shape)
+
+
+def _check_same_grid(name: str, image: Volume, labels: Volume) -> None:
+    if image.geometry is not None and labels.geometry is not None and image.geometry.ndim == labels.geometry.ndim:
+        if image.geometry.matches(labels.geometry, tolerance_mm=1e-2):
+            return
+        same_shape = image.geometry.shape == labels.geometry.shape
+        how = "lie elsewhere in space than" if same_shape else f"have {labels.spatial_shape} voxels, unlike"
+        raise GeometryError(
+            f"{name}: the labels {how} their image ({image.spatial_shape}).",
+            "Use labels that were drawn on this image.",
+        )
+    if image.spatial_shape != labels.spatial_shape:
+        raise DataError(
+            f"{name}: the labels have {labels.spatial_shape} voxels, but their image has {image.spatial_shape}.",
+            "Use labels that were drawn on this image.",
+        )

@@ -1,0 +1,56 @@
+"""The end of a training: from the best weights to a bundle."""
+
+import hashlib
+from collections.abc import Iterator
+
+from napari_medseg.errors import Cancelled
+from napari_medseg.models import Bundle
+from napari_medseg.progress import Event, Finished, Saved
+from napari_medseg.training.checkpoint import load_best
+from napari_medseg.training.prepare import LoadedCase
+from napari_medseg.training.run import TrainResult
+from napari_medseg.training.session import Session
+
+
+def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
+    """Score weights that were not scored yet, and write a checkpoint and the bundle.
+
+    Parameters
+    ----------
+    session : Session
+        After its last step.
+    cancelled : bool
+        Whether the job was cancelled, so that it has no result.
+
+    Yields
+    ------
+    Event
+        `Saved`, and `Finished` unless cancelled.
+    """
+    run, state = session.run, session.state
+    if not state.step:
+        raise Cancelled("Stopped before the first step.")
+    if not cancelled:
+        yield from session.score()
+    yield from session.save(force=True)
+    weights, step, dice = session.learner.network.state_dict(), state.step, None
+    if run.best.exists():
+        weights, step, dice = load_best(run.best)
+    spec = session.spec.model_copy(
+        update={
+            "training_data": tuple(_hash(case) for case in session.cases),
+            "metrics": {f"dice/{name}": value for name, value in (dice or {}).items()},
+        }
+    )
+    Bundle.create(spec, weights).save(run.bundle)
+    yield Saved("bundle", run.bundle, step)
+    if not cancelled:
+        steps = state.planned if state.planned is not None else state.step
+        yield Finished(TrainResult(run.bundle, step, steps, session.stopped, dice, session.clock.seconds))
+
+
+def _hash(case: LoadedCase) -> str:
+    digest = hashlib.sha256()
+    for array in (case.sample.image, case.sample.target):
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""How many steps to take, and how far each goes."""
+
+import math
+
+from napari_medseg.training.config import TrainConfig
+
+TIMED_STEPS = 8
+"""Steps that are taken, at a rising learning rate, before a time budget becomes a number of steps."""
+UNTIMED_STEPS = 2
+"""The first of them, which build caches and are slower than all others."""
+PREVIEW_SHARE = 0.1
+"""Most of the time that previews may take."""
+
+
+def ramp_steps(config: TrainConfig) -> int:
+    """Return the steps before the learning rate starts to fall; they do not depend on how many follow."""
+    return max(config.warmup_steps, TIMED_STEPS)
+
+
+def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    step : int
+        Steps taken before.
+    steps : int
+        Steps planned.
+    config : TrainConfig
+        Peak, warm-up and schedule.
+
+    Examples
+    --------
+    >>> config = TrainConfig(learning_rate=0.1, warmup_steps=9)
+    >>> [round(learning_rate(step, 109, config), 3) for step in (0, 4, 9, 59, 108)]
+    [0.01, 0.05, 0.1, 0.05, 0.0]
+    """
+    rise = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    ramp = ramp_steps(config)
+    passed = min(max(step - ramp, 0) / max(steps - ramp, 1), 1.0)
+    fall = 0.5 * (1 + math.cos(math.pi * passed)) if config.schedule == "cosine" else (1 - passed) ** 0.9
+    return config.learning_rate * rise * fall
+
+
+def plan_steps(
+    seconds_left: float, steps_done: int, seconds_per_step: float, seconds_per_validation: float, config: TrainConfig
+) -> int:
+    """Return how many steps fit into a time budget.
+
+    Parameters
+    ----------
+    seconds_left : float
+        Budget that is left.
+    steps_done : int
+        Steps taken already; they count in the result.
+    seconds_per_step, seconds_per_validation : float
+        As measured.
+    config : TrainConfig
+        How often previews and validations come.
+    """
+    preview = 1 / (1 - PREVIEW_SHARE) if config.preview_hz else 1.0
+    each = (seconds_per_step + seconds_per_validation / config.validate_every) * preview
+    return steps_done + max(1, int(seconds_left / max(each, 1e-6)))

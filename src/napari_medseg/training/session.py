@@ -1,0 +1,196 @@
+"""The parts of a running training, and what happens between its steps."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from napari_medseg.data.split import HeldOut
+from napari_medseg.errors import ConfigError, MedsegError
+from napari_medseg.inference.preview import predict_slice
+from napari_medseg.models import ModelSpec
+from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Saved, Step
+from napari_medseg.training.batches import BatchMaker
+from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.learner import Learner
+from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
+from napari_medseg.training.prepare import LoadedCase
+from napari_medseg.training.run import RunFolder
+from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
+from napari_medseg.training.validation import Validator
+
+PAUSE_POLL_SECONDS = 0.05
+REPORT_SECONDS = 0.1
+"""Least time between two looks at the loss on a GPU, each of which waits for it to finish its work."""
+
+
+@dataclass
+class Stopwatch:
+    """Training time, pauses left out."""
+
+    before: float
+    """Seconds of earlier sessions of the run."""
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self.before + time.monotonic() - self._since
+
+    def skip(self, seconds: float) -> None:
+        """Leave out some seconds that just passed."""
+        self._since += seconds
+
+
+@dataclass(eq=False)
+class Session:
+    """A training between its steps: it listens, shows, scores, saves and plans."""
+
+    run: RunFolder
+    config: TrainConfig
+    spec: ModelSpec
+    cases: Sequence[LoadedCase]
+    held_out: HeldOut
+    learner: Learner
+    batches: BatchMaker
+    validator: Validator
+    state: State
+    clock: Stopwatch
+    stopped: bool = False
+    """Whether the user ended the training."""
+    view: ShowSlice | None = None
+    """The slice to show."""
+    _preview_due: float = 0.0
+    _report_due: float = 0.0
+    _checkpoint_due: float = 0.0
+    _loss_sum: torch.Tensor | float = 0.0
+    _loss_steps: int = 0
+    _durations: list[float] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all planned steps were taken, or the user ended the training."""
+        return self.stopped or (self.state.planned is not None and self.state.step >= self.state.planned)
+
+    @property
+    def steps(self) -> int:
+        """Steps planned; before the plan is made, an estimate."""
+        if self.state.planned is not None:
+            return self.state.planned
+        each = self.clock.seconds / max(self.state.step, 1)
+        return max(self.state.step + 1, TIMED_STEPS + 1, int(60 * (self.config.minutes or 0) / max(each, 1e-6)))
+
+    def listen(self, control: Control) -> Iterator[Event]:
+        """Read the user's messages, wait while paused, raise `Cancelled` once cancelled."""
+        yield from self._read_messages(control)
+        while control.paused and not control.cancelled and not self.stopped:
+            time.sleep(PAUSE_POLL_SECONDS)
+            self.clock.skip(PAUSE_POLL_SECONDS)
+            yield from self._read_messages(control)
+            yield from self.preview()
+        if not self.stopped:
+            control.checkpoint()
+
+    def _read_messages(self, control: Control) -> Iterator[Event]:
+        changed: list[LabelsChanged] = []
+        for message in control.receive():
+            if isinstance(message, Stop):
+                self.stopped = True
+            elif isinstance(message, ShowSlice):
+                self.view = message
+            elif isinstance(message, LabelsChanged):
+                changed.append(message)
+        for number, case in enumerate(self.cases):
+            mine = [message for message in changed if message.sample == case.case.id]
+            if mine:
+                yield from self._take_labels(number, mine)
+
+    def _take_labels(self, number: int, messages: Sequence[LabelsChanged]) -> Iterator[Event]:
+        case = self.cases[number]
+        try:
+            for message in messages:
+                case.reread(message.start, message.stop)
+            self.batches.replace(number, self.held_out.training_target(case.sample))
+        except MedsegError as error:
+            yield Note(f"The edited labels are not used: {error}", "warning")
+
+    def after_step(self, loss: torch.Tensor, learning_rate: float, seconds: float) -> Iterator[Event]:
+        """Count a step and report it; raise `ConfigError` if its loss is not a number."""
+        self.state.step += 1
+        self._durations.append(seconds)
+        self._loss_sum, self._loss_steps = self._loss_sum + loss, self._loss_steps + 1
+        now = time.monotonic()
+        if self.learner.device.type == "cpu" or now >= self._report_due or self.finished:
+            self._report_due = now + REPORT_SECONDS
+            self._check_finite(float(loss), learning_rate)
+            yield Step(self.state.step, self.steps, float(loss), learning_rate, self.clock.seconds)
+
+    def _check_finite(self, loss: float, learning_rate: float) -> None:
+        if not torch.isfinite(torch.tensor(loss)):
+            raise ConfigError(
+                f"The loss became {loss} at step {self.state.step}, at a learning rate of {learning_rate:g}.",
+                "Set a lower learning rate, or the precision to float32; check the image for extreme values.",
+            )
+
+    def score(self) -> Iterator[Event]:
+        """When due, score the network on held-out voxels and keep its weights if none were better."""
+        step = self.state.step
+        due = step == TIMED_STEPS or step % self.config.validate_every == 0 or self.finished
+        if not due or not self._loss_steps:
+            return
+        score = self.validator.score(self.learner.network)
+        mean_loss = float(self._loss_sum) / max(self._loss_steps, 1)
+        self._check_finite(mean_loss, self.config.learning_rate)
+        self._loss_sum, self._loss_steps = 0.0, 0
+        # Among scores that cannot be told apart the later weights win: the luckiest of many would be no better.
+        best = score is not None and score.mean >= self.state.best_score - score.uncertainty
+        if score is not None and best:
+            self.state.best_score = max(self.state.best_score, score.mean)
+            save_best(self.run.best, self.learner.network, step, score.dice)
+        yield EpochEnd(step, mean_loss, score.dice if score else None, best, self.clock.seconds)
+        if best:
+            yield Saved("best", self.run.best, step)
+
+    def plan(self) -> Iterator[Event]:
+        """Once the first steps were timed, turn the time budget into a number of steps."""
+        if self.state.planned is not None or self.state.step < TIMED_STEPS or self.config.minutes is None:
+            return
+        timed = sorted(self._durations[UNTIMED_STEPS:] or self._durations)
+        started = time.monotonic()
+        self.validator.score(self.learner.network)
+        validation = time.monotonic() - started
+        left = 60 * self.config.minutes - self.clock.seconds
+        self.state.planned = plan_steps(left, self.state.step, timed[len(timed) // 2], validation, self.config)
+        self._checkpoint_due = 0.0
+        yield Note(f"{self.config.minutes:g} min are {self.state.planned} steps here.")
+
+    def save(self, force: bool = False) -> Iterator[Event]:
+        """Write a checkpoint, when due or forced."""
+        now = time.monotonic()
+        if force or now >= self._checkpoint_due:
+            self._checkpoint_due = now + self.config.checkpoint_seconds
+            self.state.seconds = self.clock.seconds
+            save_checkpoint(self.run.last, self.state, self.learner.state_dict())
+            yield Saved("checkpoint", self.run.last, self.state.step)
+
+    def preview(self) -> Iterator[Event]:
+        """When due, predict the slice that the user looks at."""
+        started = time.monotonic()
+        if self.view is None or not self.config.preview_hz or started < self._preview_due:
+            return
+        case = next((case for case in self.cases if case.case.id == self.view.sample), None)
+        if case is not None and self._exists(case, self.view):
+            axis, index = self.view.axis, self.view.index
+            labels = predict_slice(
+                self.learner.network, case.grid, self.spec, axis, index, precision=self.config.precision
+            )
+            yield Preview(self.view.sample, axis, index, labels, self.state.step)
+        spent = time.monotonic() - started
+        self._preview_due = started + max(1 / self.config.preview_hz, spent / PREVIEW_SHARE)
+
+    @staticmethod
+    def _exists(case: LoadedCase, view: ShowSlice) -> bool:
+        shape = case.grid.placement.shape
+        return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]

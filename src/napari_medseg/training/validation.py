@@ -1,0 +1,146 @@
+"""Dice on held-out voxels, by the tiled prediction that a user of the model gets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_medseg.data.split import HeldOut
+from napari_medseg.inference.engine import tile_of
+from napari_medseg.inference.network import Batches, Runner
+from napari_medseg.inference.tiling import Shape3, SlabBlender, TilePlan, cut, pad_to_plan, plan_tiles
+from napari_medseg.models import ModelSpec
+from napari_medseg.models.configs import OVERLAP, tiles_at_once
+from napari_medseg.tasks import UNLABELLED, Task
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.prepare import LoadedCase
+
+FEWEST_TILES = 4
+TILES_PER_PATCH = 1 / 6
+"""Tiles to predict per patch that was trained on since the last validation: a forward pass takes about a third of a
+step, so validation takes about a twentieth of the time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How good a network is on held-out voxels."""
+
+    dice: dict[str, float]
+    """Per foreground class that has held-out voxels."""
+    voxels: int
+    """Held-out voxels that were looked at."""
+
+    @property
+    def mean(self) -> float:
+        """Mean Dice over the classes."""
+        return float(np.mean(list(self.dice.values())))
+
+    @property
+    def uncertainty(self) -> float:
+        """Standard error of the mean Dice, as of a proportion among so many voxels."""
+        return float(np.sqrt(max(self.mean * (1 - self.mean), 0) / max(self.voxels, 1)))
+
+
+class Validator:
+    """Scores networks on always the same held-out voxels.
+
+    Parameters
+    ----------
+    cases : sequence of LoadedCase
+        All cases of the run.
+    held_out : HeldOut
+        What to score on.
+    spec : ModelSpec
+        What the network gives.
+    task : Task
+        Counts and scores.
+    config : TrainConfig
+        Bounds the number of tiles; at least a few.
+    """
+
+    def __init__(
+        self, cases: Sequence[LoadedCase], held_out: HeldOut, spec: ModelSpec, task: Task, config: TrainConfig
+    ) -> None:
+        self._cases, self._held_out, self._spec, self._task = cases, held_out, spec, task
+        self._precision = config.precision
+        budget = max(FEWEST_TILES, round(config.validate_every * config.batch_size * TILES_PER_PATCH))
+        self._starts = _choose_tiles(cases, held_out, spec, budget, config.seed)
+
+    def score(self, network: nn.Module) -> Score | None:
+        """Return how good a network is; None if nothing is held out."""
+        classes = len(self._spec.classes)
+        overlaps = np.zeros((classes, 3), np.int64)
+        for number, starts in self._starts.items():
+            case = self._cases[number]
+            target = self._held_out.validation_target(case.sample)
+            if target is not None:
+                predicted = self._predict(network, case, starts)
+                overlaps += self._task.overlaps(predicted, np.where(predicted < 0, UNLABELLED, target), classes)
+        if not overlaps[1:, 2].any():
+            return None
+        scores = self._task.scores(overlaps)
+        dice = {
+            c.name: float(s) for c, s in zip(self._spec.classes, scores, strict=True) if c.value and not np.isnan(s)
+        }
+        return Score(dice, int(overlaps[:, 2].sum()))
+
+    def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3]) -> NDArray[np.int16]:
+        """Return (z, y, x) class indices where tiles were predicted, and -1 elsewhere."""
+        plan = _plan(case, self._spec)
+        padded = pad_to_plan(case.grid.image, plan)
+        run = Runner(network, next(network.parameters()).device, self._precision, self._spec.dims == 2)
+        size = tiles_at_once(self._spec)
+        batches = Batches(run, size)
+        predicted = np.full(plan.shape, -1, np.int16)
+        blender = SlabBlender(plan, len(self._spec.classes), run.device)
+        for done in range(0, len(starts), size):
+            part = starts[done : done + size]
+            tiles = (tile for some in batches.forward(cut(padded, part, plan.tile)) for tile in some)
+            for start, logits in zip(part, tiles, strict=True):
+                for slab in blender.add(start, logits):
+                    _fill(predicted, slab.start, slab.logits)
+        for slab in blender.finish():
+            _fill(predicted, slab.start, slab.logits)
+        return predicted
+
+
+def _fill(predicted: NDArray[np.int16], start: int, logits: torch.Tensor) -> None:
+    winners = logits.argmax(dim=0).to(torch.int16)
+    # planes that no tile touched are 0 / 0
+    winners[logits[0].isnan()] = -1
+    rows = winners.cpu().numpy()
+    predicted[start : start + len(rows)] = rows
+
+
+def _plan(case: LoadedCase, spec: ModelSpec) -> TilePlan:
+    return plan_tiles(case.grid.shape, tile_of(spec), OVERLAP)
+
+
+def _box(plan: TilePlan, position: int) -> tuple[slice, ...]:
+    """Return the part of the volume, without padding, that a tile shows."""
+    corner = [a - before for a, (before, _) in zip(plan.starts[position], plan.padding, strict=True)]
+    return tuple(slice(max(a, 0), a + n) for a, n in zip(corner, plan.tile, strict=True))
+
+
+def _choose_tiles(
+    cases: Sequence[LoadedCase], held_out: HeldOut, spec: ModelSpec, budget: int, seed: int
+) -> dict[int, list[Shape3]]:
+    """Return, per number of a case, the tiles that show held-out voxels, or a random part of them within the budget."""
+    candidates: list[tuple[int, int]] = []
+    plans: dict[int, TilePlan] = {}
+    for number, case in enumerate(cases):
+        mask = held_out.masks.get(case.sample.id)
+        if mask is None:
+            continue
+        plans[number] = plan = _plan(case, spec)
+        candidates += [(number, position) for position in range(len(plan.starts)) if mask[_box(plan, position)].any()]
+    if len(candidates) > budget:
+        picked = np.random.default_rng(seed).choice(len(candidates), budget, replace=False)
+        candidates = [candidates[k] for k in sorted(picked.tolist())]
+    chosen: dict[int, list[Shape3]] = {}
+    for number, position in candidates:
+        chosen.setdefault(number, []).append(plans[number].starts[position])
+    return chosen
