@@ -16,13 +16,11 @@ export NO_MKDOCS_2_WARNING=1
 gate mkdocs build --quiet --strict
 
 # Tests that move the mouse want a screen of their own, so a virtual one is taken wherever there is one.
-if command -v Xvfb >/dev/null; then
-  display=$(mktemp)
-  Xvfb -displayfd 3 -screen 0 1600x1000x24 -nolisten tcp 3>"$display" >/dev/null 2>&1 &
-  xvfb=$!
-  trap 'kill $xvfb 2>/dev/null; rm -f "$display"' EXIT
-  for _ in {1..100}; do [[ -s $display ]] && break; sleep 0.1; done
-  export DISPLAY=:$(<"$display") QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
+tests=("$bin/python" -m pytest --cov "$@")
+if [[ $(uname -s) == Linux ]] && command -v Xvfb >/dev/null; then
   unset WAYLAND_DISPLAY
+  export QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
+  gate python -m napari_medseg.cli.virtual_display 1600x1000x24 "${tests[@]}"
+else
+  "${tests[@]}"
 fi
-gate python -m pytest --cov "$@"
