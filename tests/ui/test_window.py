@@ -18,7 +18,7 @@ pytestmark = pytest.mark.viewer
 
 MakeViewer = Callable[..., Viewer]
 SHAPE = (60, 64, 68)
-"""Voxels to the left, to the back and to the head."""
+"""Voxels from side to side, front to back and feet to head."""
 
 
 @pytest.fixture(autouse=True)

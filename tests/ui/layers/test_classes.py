@@ -28,6 +28,12 @@ def test_a_layer_without_names_has_no_classes() -> None:
     assert classes_of(Labels(np.ones((4, 5), np.uint8), features={"area": [1, 2]})) == ()
 
 
+def test_a_value_without_a_name_is_seen() -> None:
+    layer = Labels(np.zeros((4, 5), np.uint8), **class_display(CLASSES))
+    np.testing.assert_allclose(layer.colormap.map(9), (1, 0, 1, 1))
+    assert layer.colormap.map(0)[3] == 0
+
+
 def test_new_names_leave_the_voxels() -> None:
     data = np.arange(20, dtype=np.uint8).reshape(4, 5)
     layer = Labels(data)

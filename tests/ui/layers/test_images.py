@@ -266,15 +266,31 @@ def test_a_layer_that_the_user_moved_is_not_where_its_tag_says(make_volume) -> N
     layer = layer_of(make_volume())
     layer.translate = layer.translate + 10
     assert tag_of(layer) is None
-    assert geometry_of(layer).matches(make_volume().geometry) is False
     np.testing.assert_allclose(geometry_of(layer) @ (0, 0, 0), make_volume().geometry @ (0, 0, 0) - 10, atol=1e-3)
+    assert "was moved" in image_volume(layer).warnings[-1]
 
 
-def test_a_layer_that_the_user_cropped_is_not_where_its_tag_says(make_volume) -> None:
-    layer = layer_of(make_volume())
-    layer.data = layer.data[1:]
+@pytest.mark.parametrize("tilt", [(0, 0, 0), (25, 14, -19)])
+def test_a_layer_that_the_user_cropped_is_where_its_voxels_are(make_volume, tilt) -> None:
+    volume = make_volume("PIR", tilt, modality="MR")
+    layer = layer_of(volume)
+    layer.data = layer.data[2:]
+    layer.translate = layer.data_to_world((2, 0, 0))
     assert tag_of(layer) is None
-    assert geometry_of(layer).shape == layer.data.shape
+    found = image_volume(layer)
+    assert found.geometry.matches(volume.geometry.cropped((2, 0, 0), volume.geometry.shape))
+    assert found.modality == "MR"
+
+
+def test_a_position_in_mm_is_a_position_even_at_the_origin() -> None:
+    assert geometry_of(Image(np.zeros((4, 5, 6)), units="mm")).spacing == (1, 1, 1)
+
+
+def test_series_with_and_without_time_agree_on_their_units(make_volume) -> None:
+    viewer, still = ViewerModel(), make_volume()
+    viewer.add_layer(layer_of(still))
+    viewer.add_layer(layer_of(replace(still, data=np.stack([still.data] * 3), axes=("time",))))
+    assert viewer.layers.extent.units is not None
 
 
 def test_a_duplicate_keeps_its_geometry(make_volume) -> None:

@@ -22,9 +22,12 @@ PAINTED_BACKGROUND = LabelClass(value=BACKGROUND_VALUE, name="background (painte
 
 
 def class_display(classes: Iterable[LabelClass]) -> dict[str, Any]:
-    """Return the ``features`` and ``colormap`` of a labels layer with these classes; 0 is transparent."""
+    """Return the ``features`` and ``colormap`` of a labels layer with these classes.
+
+    0 is transparent; a value that no class has is magenta, so that nobody paints it unseen.
+    """
     named = sorted((c for c in classes if c.value), key=lambda c: c.value)
-    colors: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    colors: dict[int | None, Any] = {None: "magenta", 0: "transparent"}
     colors |= {c.value: c.color for c in named}
     return {
         "colormap": DirectLabelColormap(color_dict=colors),

@@ -191,42 +191,60 @@ def geometry_of(layer: "Image | Labels") -> Geometry | None:
 
 
 def _foreign_volume(layer: "Image | Labels") -> Volume:
-    data = layer.data[0] if layer.multiscale else layer.data
-    rgb = bool(getattr(layer, "rgb", False))
-    geometry, warnings = foreign_geometry(layer)
+    """Return what a layer shows that we did not make, or that was changed since."""
+    geometry, warnings = layer_geometry(layer)
     lead = max(0, int(layer.ndim) - 3)
-    return Volume(
-        data,
+    volume = Volume(
+        layer.data[0] if layer.multiscale else layer.data,
         geometry,
         name=layer.name,
-        kind="labels" if layer.__class__.__name__ == "Labels" else "image",
-        rgb=rgb,
+        kind="labels" if type(layer).__name__ == "Labels" else "image",
+        rgb=bool(getattr(layer, "rgb", False)),
         axes=tuple(str(label) for label in layer.axis_labels[:lead]),
         warnings=warnings,
     )
+    tag = layer.metadata.get(KEY)
+    if not isinstance(tag, Tag):
+        return volume
+    return replace(volume, modality=tag.volume.modality, units=tag.volume.units, window=tag.volume.window)
 
 
-def foreign_geometry(layer: "Layer", frame: Frame | None = None) -> tuple[Geometry | None, tuple[str, ...]]:
+def layer_geometry(layer: "Layer", frame: Frame | None = None) -> tuple[Geometry | None, tuple[str, ...]]:
     """Return the grid that a layer's own transform describes, and what had to be assumed to say so.
 
-    Without a frame, nobody knows how the layer's axes lie in the patient.
+    Parameters
+    ----------
+    layer : Layer
+        Without a tag, or no longer where its tag says.
+    frame : Frame, optional
+        The world's axes in the patient, if the layers beside it tell.
     """
     count = min(int(layer.ndim), 3)
     shape, transform = spatial_shape(layer, count), spatial_transform(layer, count)
-    if same_place(transform, np.eye(len(shape), len(shape) + 1), shape):
+    units = layer.units[-count:]
+    measured = any(unit.is_compatible_with("mm") for unit in units)
+    if not measured and same_place(transform, np.eye(count, count + 1), shape):
         return None, (f"{layer.name} has no position or voxel size, so it is taken as it is stored.",)
-    factors = np.array([_millimetres(unit) for unit in layer.units[-len(shape) :]])
+    tag = layer.metadata.get(KEY)
+    if isinstance(tag, Tag):
+        frame = tag.frame
+        warnings: tuple[str, ...] = (
+            f"{layer.name} was moved, scaled or cropped since it was opened: its grid is that of the layer now.",
+        )
+    elif frame is not None:
+        warnings = ()
+    else:
+        warnings = (
+            f"{layer.name} was not opened by this plugin: its grid is taken from the layer's scale and position, and "
+            f"its axes as inferior, posterior and left. Open the file with this plugin for the exact grid.",
+        )
+    factors = np.array([_millimetres(unit) for unit in units])
     world = np.zeros((3, 4))
-    world[3 - len(shape) :, : len(shape)] = transform[:, :-1] * factors[:, None]
-    world[3 - len(shape) :, 3] = transform[:, -1] * factors
+    world[3 - count :, :count] = transform[:, :-1] * factors[:, None]
+    world[3 - count :, 3] = transform[:, -1] * factors
     affine = np.eye(4)
     affine[:3] = (frame or Frame.patient()).world_from_ras.T @ world
-    if frame is not None:
-        return Geometry(shape, affine), ()
-    return Geometry(shape, affine), (
-        f"{layer.name} was not opened by this plugin: its grid is taken from the layer's scale and position, and its "
-        f"axes as inferior, posterior and left. Open the file with this plugin for the exact grid.",
-    )
+    return Geometry(shape, affine), warnings
 
 
 def _millimetres(unit: Any) -> float:  # noqa: ANN401 - pint's units are not typed

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_medseg.errors import GeometryError
 from napari_medseg.ui.layers.classes import classes_of
-from napari_medseg.ui.layers.images import foreign_geometry, image_volume
+from napari_medseg.ui.layers.images import image_volume, layer_geometry
 from napari_medseg.ui.layers.regrid import pull
 from napari_medseg.ui.layers.tag import Tag, frame_of, same_place, spatial_shape, spatial_transform, tag_of
 from napari_medseg.ui.layers.world import Frame
@@ -49,7 +49,7 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
         if flips is not None:
             return _on_image(layer, other, flips)
     data = _whole(layer)
-    geometry, warnings = foreign_geometry(layer, frame_of(others))
+    geometry, warnings = layer_geometry(layer, frame_of(others))
     lead = tuple(str(label) for label in layer.axis_labels[: max(0, layer.ndim - 3)])
     return Volume(
         data, geometry, name=layer.name, kind="labels", axes=lead, classes=classes_of(layer), warnings=warnings
