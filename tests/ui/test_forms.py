@@ -93,7 +93,7 @@ def test_bounds_are_the_fields(form):
     assert (steps.min, steps.max) == (1, 10**6)
     assert 0 < editor(form, "learning_rate").widget.min < 1e-5
     assert editor(form, "learning_rate").widget.max == 1
-    assert 0.99 < editor(form, "overlap").widget.max < 1
+    assert 0.99 <= editor(form, "overlap").widget.max < 1
     assert editor(form, "even").widget.step == 8
 
 
@@ -102,9 +102,9 @@ def test_choices_are_the_literal(form):
 
 
 def test_tooltip_is_the_doc_and_label_the_name(form):
-    widget = editor(form, "learning_rate").widget
-    assert widget.tooltip == "Peak rate of AdamW."
-    assert widget.label == label_of("learning_rate") == "Learning rate"
+    native = editor(form, "learning_rate").widget.native
+    assert native.toolTip() == "Peak rate of AdamW."
+    assert form.native.layout().labelForField(native).text() == label_of("learning_rate") == "Learning rate"
 
 
 def test_values_that_disagree_are_named(form):

@@ -7,14 +7,15 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, Union, cast, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox, Widget
 from magicgui.widgets.bases import BaseValueWidget
+from psygnal import Signal, SignalInstance
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLabel, QSizePolicy, QWidget
 
 from napari_medseg.errors import ConfigError
 
@@ -23,11 +24,23 @@ Bounds = dict[str, float]
 LARGE_INT, LARGE_FLOAT = 2**53, 1e9
 
 
+class Editing(Protocol):
+    """What forms and magicgui's widgets share."""
+
+    @property
+    def native(self) -> QWidget:
+        """The Qt widget."""
+
+    @property
+    def changed(self) -> SignalInstance:
+        """Emitted when the user changed the value."""
+
+
 @dataclass(frozen=True)
 class Editor:
     """A widget that holds the value of one field."""
 
-    widget: Widget
+    widget: Editing
     get: Callable[[], object]
     set: Callable[[object], None]
 
@@ -49,6 +62,9 @@ class Form(Generic[Model]):
     TrainConfig(learning_rate=0.0001, ...)
     """
 
+    changed = Signal()
+    """The user changed a value."""
+
     def __init__(self, base: Model, fields: Iterable[str] | None = None) -> None:
         self._base = base
         infos = type(base).model_fields
@@ -56,20 +72,22 @@ class Form(Generic[Model]):
             name: _editor(infos[name].annotation, _bounds(infos[name].metadata), getattr(base, name))
             for name in (infos if fields is None else fields)
         }
+        self.native = QWidget()
+        """The Qt widget to put into a layout."""
+        layout = QFormLayout(self.native)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for name, editor in self._editors.items():
-            editor.widget.label = label_of(name, infos[name])
-            editor.widget.tooltip = tooltip_of(infos[name])
-        self.container = Container(widgets=[e.widget for e in self._editors.values()], labels=True)
-        self.container.margins = (0, 0, 0, 0)
-        self.changed = self.container.changed
+            label = QLabel(label_of(name, infos[name]), self.native)
+            for part in (label, editor.widget.native):
+                part.setToolTip(tooltip_of(infos[name]))
+            layout.addRow(label, editor.widget.native)
+            editor.widget.changed.connect(self._on_changed)
         self._wheel = _IgnoreWheel(self.native)
         _tidy(self.native, self._wheel)
 
-    @property
-    def native(self) -> QWidget:
-        """The Qt widget to put into a layout."""
-        native: QWidget = self.container.native
-        return native
+    def _on_changed(self) -> None:
+        self.changed.emit()
 
     def values(self) -> Model:
         """Return the model that the form shows.
@@ -122,7 +140,7 @@ def _editor(annotation: object, bounds: Bounds, value: object) -> Editor:
         return _holding(ComboBox(choices=[(str(choice), choice) for choice in arguments]), value)
     if isinstance(value, BaseModel):
         form = Form(value)
-        return Editor(form.container, form.values, form.show)  # type: ignore[arg-type]
+        return Editor(form, form.values, form.show)  # type: ignore[arg-type]
     if (make := EDITORS.get(origin or annotation)) is None:
         raise TypeError(f"no widget is known for a field of type {annotation}")
     return make(bounds, value)
@@ -137,7 +155,7 @@ def _holding(widget: BaseValueWidget[Any], value: object) -> Editor:
 
 
 def _boolean(_bounds: Bounds, value: object) -> Editor:
-    return _holding(CheckBox(), value)
+    return _holding(CheckBox(text=""), value)
 
 
 def _text(_bounds: Bounds, value: object) -> Editor:
@@ -153,7 +171,8 @@ def _integer(bounds: Bounds, value: object) -> Editor:
 def _number(bounds: Bounds, value: object) -> Editor:
     widget = FloatSpinBox(min=-LARGE_FLOAT, max=LARGE_FLOAT, step=1)
     widget.step = None  # the step follows the value's magnitude
-    usual = max(2, 2 + max(_decimals(v) for v in (value, *bounds.values())))
+    small = any(0 < abs(float(v)) < 0.1 for v in (value, *bounds.values()))  # type: ignore[arg-type]
+    usual = max(2, 2 * small + max(_decimals(v) for v in (value, *bounds.values())))
 
     def show(number: object) -> None:
         # Qt rounds to the decimals of the box, two by default: without this, a learning rate of 1e-4 reads back as 0.
@@ -173,13 +192,14 @@ def _optional(annotation: object, bounds: Bounds, value: object) -> Editor:
     inner = _editor(annotation, bounds, start)
     given = CheckBox(value=value is not None, text="")
     given.tooltip = "Tick to set a value; otherwise it is chosen for you."
-    box = Container(widgets=[given, inner.widget], layout="horizontal", labels=False)
+    box = Container(widgets=[given, cast("Widget", inner.widget)], layout="horizontal", labels=False)
     box.margins = (0, 0, 0, 0)
-    inner.widget.enabled = given.value
+    given.native.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    inner.widget.native.setEnabled(given.value)
 
     @given.changed.connect
     def _enable(ticked: bool) -> None:
-        inner.widget.enabled = ticked
+        inner.widget.native.setEnabled(ticked)
 
     def show(new: object) -> None:
         given.value = new is not None
@@ -256,5 +276,3 @@ def _tidy(native: QWidget, wheel: _IgnoreWheel) -> None:
         for box in native.findChildren(kind):
             box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             box.installEventFilter(wheel)
-    if isinstance(layout := native.layout(), QFormLayout):
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from napari_medseg.errors import DataError
 from napari_medseg.jobs import InlineEngine, Work
 from napari_medseg.progress import Control, Finished, Note, Progress, Step
+from napari_medseg.training import Stop
 from napari_medseg.ui.widgets.job_panel import JobPanel, time_left
 
 pytestmark = pytest.mark.viewer
@@ -15,7 +16,15 @@ pytestmark = pytest.mark.viewer
 
 @pytest.fixture
 def panel(qtbot):
-    panel = JobPanel(pausable=True)
+    panel = JobPanel()
+    qtbot.addWidget(panel)
+    panel.show()
+    return panel
+
+
+@pytest.fixture
+def stoppable(qtbot):
+    panel = JobPanel(stop=Stop())
     qtbot.addWidget(panel)
     panel.show()
     return panel
@@ -23,10 +32,10 @@ def panel(qtbot):
 
 @pytest.fixture
 def run(panel, monkeypatch):
-    """Return a function that runs a generator as a job in a thread, followed by the panel."""
+    """Return a function that runs a generator as a job in a thread, followed by a panel."""
     threads = []
 
-    def start(target):
+    def start(target, panel=panel):
         work = Work("test:job")
         monkeypatch.setattr(Work, "resolve", lambda _self: target)
         job = InlineEngine().submit(work)
@@ -92,8 +101,8 @@ def test_cancel_button_cancels(panel, run, qtbot):
     assert panel.messages.error is None
 
 
-def test_pause_button_pauses_and_resumes(panel, run, qtbot):
-    steps = []
+def test_pause_button_pauses_and_resumes(stoppable, run, qtbot):
+    panel, steps = stoppable, []
 
     def job(control: Control):
         while True:
@@ -101,7 +110,7 @@ def test_pause_button_pauses_and_resumes(panel, run, qtbot):
             steps.append(1)
             yield Progress("Counting", 1, 10)
 
-    job = run(job)
+    job = run(job, panel)
     qtbot.waitUntil(lambda: panel.pause_button.isEnabled(), timeout=5000)
     qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
     assert panel.pause_button.text() == "Resume"
@@ -114,6 +123,37 @@ def test_pause_button_pauses_and_resumes(panel, run, qtbot):
     qtbot.waitUntil(lambda: len(steps) > count, timeout=5000)
     job.cancel()
     qtbot.waitUntil(ended(panel, "cancelled"), timeout=5000)
+
+
+def endless(hears_stop):
+    def job(control: Control):
+        while True:
+            control.checkpoint()
+            if hears_stop and any(isinstance(message, Stop) for message in control.receive()):
+                yield Finished("kept")
+            yield Progress("Counting", 1, 10)
+
+    return job
+
+
+def test_stop_ends_with_a_result_even_when_paused(stoppable, run, qtbot):
+    job = run(endless(hears_stop=True), stoppable)
+    qtbot.waitUntil(lambda: stoppable.pause_button.isEnabled(), timeout=5000)
+    qtbot.mouseClick(stoppable.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(stoppable.cancel_button, Qt.MouseButton.LeftButton)
+    assert stoppable.status.text() == "Stopping…"
+    qtbot.waitUntil(ended(stoppable, "finished"), timeout=5000)
+    assert job.result == "kept"
+
+
+def test_a_second_click_on_stop_cancels(stoppable, run, qtbot):
+    run(endless(hears_stop=False), stoppable)
+    qtbot.waitUntil(lambda: stoppable.pause_button.isEnabled(), timeout=5000)
+    qtbot.mouseClick(stoppable.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.wait(50)
+    assert stoppable.busy
+    qtbot.mouseClick(stoppable.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(ended(stoppable, "cancelled"), timeout=5000)
 
 
 def test_error_shows_problem_and_remedy(panel, run, qtbot):
@@ -151,13 +191,41 @@ def test_next_job_starts_clean_and_the_old_one_is_not_heard(panel, run, qtbot):
     assert panel.status.text() == "Done"
 
 
-def test_a_job_outlives_its_panel(qtbot, monkeypatch):
-    go = threading.Event()
+def test_preparing_then_following(panel, run, qtbot):
+    started, over = [], []
+    panel.started.connect(lambda: started.append(1))
+    panel.ended.connect(over.append)
+    panel.prepare("Copying the image")
+    assert panel.busy
+    assert panel.status.text() == "Copying the image"
+    assert (panel.bar.minimum(), panel.bar.maximum()) == (0, 0)
 
-    def target(control):
-        go.wait(10)
-        yield Progress("Late", 1, 2)
+    def job(control):
         yield Finished(None)
+
+    job = run(job)
+    qtbot.waitUntil(lambda: bool(over), timeout=5000)
+    assert started == [1]
+    assert over == [job]
+
+
+def test_preparation_is_cancelled_or_fails(panel, qtbot):
+    panel.prepare("Copying the image")
+    with qtbot.waitSignal(panel.ended) as over:
+        qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    assert over.args == [None]
+    assert not panel.busy
+    panel.prepare("Copying the image")
+    panel.fail(DataError("The disk is full.", "Free some space."))
+    assert panel.status.text() == "Failed"
+    assert panel.messages.error.problem == "The disk is full."
+
+
+def test_destroying_the_panel_cancels_its_job(qtbot, monkeypatch):
+    def target(control):
+        while True:
+            control.checkpoint()
+            yield Progress("Counting", 1, 2)
 
     monkeypatch.setattr(Work, "resolve", lambda _self: target)
     panel = JobPanel()
@@ -165,13 +233,12 @@ def test_a_job_outlives_its_panel(qtbot, monkeypatch):
     panel.follow(job)
     thread = threading.Thread(target=job.wait)
     thread.start()
+    qtbot.waitUntil(lambda: job.state == "running")
     panel.deleteLater()
     del panel
     qtbot.wait(50)
-    go.set()
     thread.join(10)
-    qtbot.wait(50)
-    assert job.state == "finished"
+    assert job.state == "cancelled"
 
 
 @pytest.mark.parametrize(

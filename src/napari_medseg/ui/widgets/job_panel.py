@@ -1,11 +1,14 @@
 """Shows a job: how far it is, what it says, why it failed; and lets the user pause and cancel it."""
 
-from qtpy.QtCore import QObject, Signal
+from functools import partial
+
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.jobs import ENDED, Job, JobState, StateChanged
-from napari_medseg.progress import Event, Note, Progress, Step
+from napari_medseg.progress import Event, Message, Note, Progress, Step
+from napari_medseg.ui.widgets.job_relay import JobRelay
 from napari_medseg.ui.widgets.message_box import MessageBox
 
 RESOLUTION = 1000
@@ -21,23 +24,27 @@ WORDS: dict[JobState, str] = {
 }
 
 
-class _Relay(QObject):
-    """Carries events from the engine's thread to the GUI's; lives as long as the job does, so it can always be told."""
+class _LastJob:
+    """The job to cancel when the panel is destroyed; apart from the panel, which is gone by then."""
 
-    arrived = Signal(object)
+    job: Job | None = None
 
-    def tell(self, event: Event) -> None:
-        """Pass an event on. A bound method, for the job has to keep this object alive: a bound signal would not."""
-        self.arrived.emit(event)
+    def cancel(self, _panel: object = None) -> None:
+        """Stop the job, for nobody could see or stop it any more."""
+        if self.job is not None and not self.job.ended:
+            self.job.cancel()
 
 
 class JobPanel(QWidget):
     """Progress bar with time left, state, Pause and Cancel, and an area for notes and errors with their remedy.
 
+    A job whose panel is destroyed is cancelled.
+
     Parameters
     ----------
-    pausable : bool
-        Whether there is a Pause button.
+    stop : Message, optional
+        What tells the job to end early but with a result. There is a Pause button then, and the first click on Stop
+        sends this message; the second cancels.
     parent : QWidget, optional
         Owner.
     """
@@ -45,14 +52,20 @@ class JobPanel(QWidget):
     heard = Signal(object)
     """An `Event` of the job, in the GUI's thread."""
     started = Signal()
+    """Something was begun, and `ended` will follow."""
     ended = Signal(object)
-    """The job is over; its `Job`."""
+    """It is over: the `Job`, or None if it was cancelled or failed before there was one."""
 
-    def __init__(self, pausable: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(self, stop: Message | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.job: Job | None = None
-        self._relay: _Relay | None = None
+        self._relay: JobRelay | None = None
+        self._stop = stop
+        self._stopping = False
         self._wants_pause = False
+        self._last_job = _LastJob()
+        self.destroyed.connect(partial(_LastJob.cancel, self._last_job))
+        self.preparing = False
         self.bar = QProgressBar(self)
         self.bar.setRange(0, RESOLUTION)
         self.bar.setTextVisible(False)
@@ -60,9 +73,9 @@ class JobPanel(QWidget):
         self.status.setWordWrap(True)
         self.pause_button = QPushButton("Pause", self)
         self.pause_button.setToolTip("Wait after the current step; the model and its memory are kept")
-        self.pause_button.setVisible(pausable)
-        self.cancel_button = QPushButton("Cancel", self)
-        self.cancel_button.setToolTip("Stop after the current step")
+        self.pause_button.setVisible(stop is not None)
+        self.cancel_button = QPushButton("Cancel" if stop is None else "Stop", self)
+        self.cancel_button.setToolTip("End after the current step" + (", and keep the best so far" if stop else ""))
         self.messages = MessageBox(self)
         row = QHBoxLayout()
         row.addWidget(self.status, 1)
@@ -79,19 +92,35 @@ class JobPanel(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether a job was started and is not over."""
-        return self.job is not None and not self.job.ended
+        """Whether a job is being prepared, or was started and is not over."""
+        return self.preparing or (self.job is not None and not self.job.ended)
+
+    def prepare(self, words: str) -> None:
+        """Show that a job is being prepared; `follow` or `fail` comes next, unless the user cancels."""
+        self.forget()
+        self.messages.clear()
+        self._show_state("waiting")
+        self.preparing = True
+        self.bar.setRange(0, 0)
+        self.status.setText(words)
+        self.started.emit()
+
+    def fail(self, error: MedsegError) -> None:
+        """Show that the preparation failed."""
+        self._end_preparation("failed", error)
 
     def follow(self, job: Job) -> None:
         """Show `job` from now on, and forget the one before."""
         self.forget()
-        self.messages.clear()
+        if not self.preparing:
+            self.messages.clear()
+            self.started.emit()
+        self.preparing = self._stopping = False
         self.bar.setValue(0)
-        self.job = job
-        self._relay = _Relay()
+        self.job = self._last_job.job = job
+        self._relay = JobRelay()
         self._relay.arrived.connect(self._on_event)
         self._show_state("waiting")
-        self.started.emit()
         job.on(self._relay.tell)
 
     def forget(self) -> None:
@@ -101,15 +130,28 @@ class JobPanel(QWidget):
         self.job, self._relay = None, None
 
     def cancel(self) -> None:
-        """Ask the job to stop."""
-        if self.job is not None and not self.job.ended:
-            self.job.cancel()
+        """Ask the job to stop: with a result if its kind can, without one if it was asked before."""
+        if self.preparing:
+            self._end_preparation("cancelled")
+        elif self.job is not None and not self.job.ended:
+            if self._stop is not None and not self._stopping:
+                self.job.send(self._stop)
+                self.job.resume()  # a job that waits would not read the message
+            else:
+                self.job.cancel()
+                self.cancel_button.setEnabled(False)
+            self._stopping, self._wants_pause = True, False
+            self.pause_button.setEnabled(False)
             self.status.setText("Stopping…")
-            self.cancel_button.setEnabled(False)
 
     def show_error(self, error: MedsegError) -> None:
         """Show what is wrong and what can be done."""
         self.messages.show_error(error)
+
+    def _end_preparation(self, state: JobState, error: MedsegError | None = None) -> None:
+        self.preparing = False
+        self._show_state(state, error)
+        self.ended.emit(None)
 
     def _on_pause(self) -> None:
         if self.job is None:
@@ -138,7 +180,7 @@ class JobPanel(QWidget):
 
     def _show_progress(self, stage: str, done: int, total: int, seconds_left: float | None) -> None:
         self.bar.setValue(round(RESOLUTION * done / total) if total else 0)
-        if self.job is not None and self.job.state == "running" and not self._wants_pause:
+        if self.job is not None and self.job.state == "running" and not (self._wants_pause or self._stopping):
             share = f"{100 * done / total:.0f} %" if total else ""
             self.status.setText(" · ".join(part for part in (stage, share, time_left(seconds_left)) if part))
 
@@ -146,12 +188,15 @@ class JobPanel(QWidget):
         busy = state is not None and state not in ENDED
         self._wants_pause = state == "paused" or (state == "running" and self._wants_pause)
         self.bar.setVisible(busy)
+        self.bar.setRange(0, RESOLUTION)
         self.status.setVisible(state is not None)
         self.cancel_button.setVisible(busy)
         self.cancel_button.setEnabled(busy)
-        self.pause_button.setEnabled(state in ("running", "paused"))
+        self.pause_button.setVisible(busy and self._stop is not None)
+        self.pause_button.setEnabled(state in ("running", "paused") and not self._stopping)
         self.pause_button.setText("Resume" if self._wants_pause else "Pause")
-        self.status.setText(WORDS[state] if state else "")
+        if not (self._stopping and busy):
+            self.status.setText(WORDS[state] if state else "")
         if error is not None:
             self.show_error(error)
 

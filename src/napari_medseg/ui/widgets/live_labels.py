@@ -1,0 +1,157 @@
+"""Carries the user's strokes into a running training."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_medseg.jobs import Job
+from napari_medseg.progress import Note
+from napari_medseg.training import LabelsChanged
+from napari_medseg.ui.background import in_background
+from napari_medseg.ui.connections import Connections
+from napari_medseg.ui.labels_mirror import Box, Edit, LabelsMirror
+from napari_medseg.ui.layers import labels_on
+from napari_medseg.ui.run_layout import CASE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.utils.events import Event as LayerEvent
+    from numpy.typing import NDArray
+
+    from napari_medseg.errors import MedsegError
+
+AFTER_STROKE_MS = 50
+AFTER_OTHER_CHANGE_MS = 500
+"""Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is quiet."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look at the labels brought to light; None if nothing."""
+
+    edit: Edit | None
+
+
+class LiveLabels(QObject):
+    """Copies what changed in a labels layer to the run, and tells the job.
+
+    Parameters
+    ----------
+    labels : Labels
+        The user's layer; only looked at.
+    image : Image
+        What it is painted on.
+    mirror : LabelsMirror
+        The run's copy.
+    job : Job
+        The training.
+    parent : QObject
+        Owner.
+    """
+
+    noted = Signal(object)
+    """A `Note` for the user."""
+    failed = Signal(object)
+    """The `MedsegError` because of which strokes no longer reach the training."""
+
+    def __init__(self, labels: Labels, image: Image, mirror: LabelsMirror, job: Job, parent: QObject) -> None:
+        super().__init__(parent)
+        self._labels, self._image, self._mirror, self._job = labels, image, mirror, job
+        self._stroke: Box | None = None
+        self._everywhere = False
+        self._looking = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._look)
+        self._layer_events = Connections(self)
+        self._layer_events.connect(labels.events.paint, self._on_paint)
+        for emitter in (labels.events.data, labels.events.set_data):
+            self._layer_events.connect(emitter, self._on_other_change)
+
+    def follow(self, job: Job) -> None:
+        """Tell another job from now on, which resumed the run; it reads the labels anew when it starts."""
+        self._job = job
+        self._on_other_change()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._layer_events.close()
+        self._timer.stop()
+
+    def _on_paint(self, event: "LayerEvent") -> None:
+        self._stroke = _union(self._stroke, stroke_box(event.value, self._labels.data.shape))
+        self._start_timer(AFTER_STROKE_MS)
+
+    def _on_other_change(self, _event: object = None) -> None:
+        self._everywhere = True
+        self._start_timer(AFTER_OTHER_CHANGE_MS)
+
+    def _start_timer(self, milliseconds: int) -> None:
+        waiting = self._timer.remainingTime() if self._timer.isActive() else milliseconds
+        self._timer.start(min(waiting, milliseconds))
+
+    def _look(self) -> None:
+        if self._looking:
+            self._timer.start(AFTER_STROKE_MS)
+            return
+        within = None if self._everywhere else self._stroke
+        self._stroke, self._everywhere, self._looking = None, False, True
+        in_background(partial(_update, self._mirror, self._labels, self._image, within), self._on_found, self._on_error)
+
+    def _on_found(self, found: Found) -> None:
+        self._looking = False
+        if found.edit is None:
+            return
+        self._job.send(LabelsChanged(CASE, found.edit.start, found.edit.stop))
+        if found.edit.ignored:
+            self.noted.emit(ignored_note(found.edit.ignored))
+
+    def _on_error(self, error: "MedsegError") -> None:
+        self._looking = False
+        self.close()
+        self.failed.emit(error)
+
+
+def ignored_note(values: tuple[int, ...]) -> Note:
+    """Return the words about painted values that the training does not know."""
+    shown = ", ".join(str(value) for value in values[:5])
+    return Note(f"Voxels labelled {shown} belong to no class of this training and are left out.", "warning")
+
+
+def stroke_box(atoms: "Sequence[tuple[object, ...]]", shape: tuple[int, ...]) -> Box:
+    """Return the box around a stroke.
+
+    Parameters
+    ----------
+    atoms : sequence of tuple
+        The value of napari's paint event. Each edit starts with where it is: a slice or an array of indices per axis.
+    shape : tuple of int
+        Of the labels.
+    """
+    boxes = [tuple(_extent(where, n) for where, n in zip(atom[0], shape, strict=True)) for atom in atoms]  # type: ignore[call-overload]
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+
+
+def _extent(where: object, size: int) -> slice:
+    if isinstance(where, slice):
+        return slice(*where.indices(size)[:2])
+    indices = np.asarray(where)
+    return slice(int(indices.min()), int(indices.max()) + 1)
+
+
+def _union(one: Box | None, other: Box) -> Box:
+    if one is None:
+        return other
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def _update(mirror: LabelsMirror, labels: Labels, image: Image, within: Box | None) -> Found:
+    own = np.asarray(labels.data[0] if labels.multiscale else labels.data)
+    placed: NDArray[np.integer] = np.asarray(labels_on(labels, image).data)
+    same = placed.shape == own.shape and placed.strides == own.strides and np.shares_memory(placed, own)
+    return Found(mirror.update(placed, within if same else None))

@@ -1,0 +1,94 @@
+"""What can be done with a model once it is trained: keep it, and segment the volume with it."""
+
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QInputDialog, QPushButton, QWidget
+
+from napari_medseg.errors import MedsegError
+from napari_medseg.models import Bundle, install
+from napari_medseg.ui.background import in_background
+from napari_medseg.ui.widgets.section import SPACING
+
+
+class ResultBar(QWidget):
+    """Buttons for a trained model; hidden while there is none.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Owner.
+    """
+
+    segment = Signal(object)
+    """The user wants to segment the whole volume with this `Bundle`."""
+    saved = Signal(object)
+    """The model was saved; the `Bundle` in its new place."""
+    failed = Signal(object)
+    """It was not; the `MedsegError`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bundle: Bundle | None = None
+        self.segment_button = QPushButton("Segment the whole volume", self)
+        self.segment_button.setToolTip("Run the new model on all of the image")
+        self.library_button = QPushButton("Add to library…", self)
+        self.library_button.setToolTip("Keep the model under a name of your choice, for all images to come")
+        self.folder_button = QPushButton("Save to folder…", self)
+        self.folder_button.setToolTip("Write the model as a MONAI bundle folder, to use or share elsewhere")
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
+        layout.addWidget(self.segment_button, 0, 0, 1, 2)
+        layout.addWidget(self.library_button, 1, 0)
+        layout.addWidget(self.folder_button, 1, 1)
+        self.segment_button.clicked.connect(self._on_segment)
+        self.library_button.clicked.connect(self._on_library)
+        self.folder_button.clicked.connect(self._on_folder)
+        self.show_bundle(None)
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The trained model."""
+        return self._bundle
+
+    def show_bundle(self, bundle: Bundle | None) -> None:
+        """Offer this model, or nothing."""
+        self._bundle = bundle
+        self.setVisible(bundle is not None)
+
+    def add_to_library(self, name: str) -> None:
+        """Keep the model in the user's library under `name`."""
+        if self._bundle is not None:
+            in_background(partial(install, _named(self._bundle, name)), self._on_saved, self._on_failed)
+
+    def save_to(self, folder: Path) -> None:
+        """Write the model to `folder`, which is made."""
+        if self._bundle is not None:
+            in_background(partial(self._bundle.save, folder), self._on_saved, self._on_failed)
+
+    def _on_saved(self, bundle: Bundle) -> None:
+        self.saved.emit(bundle)
+
+    def _on_failed(self, error: MedsegError) -> None:
+        self.failed.emit(error)
+
+    def _on_segment(self) -> None:
+        self.segment.emit(self._bundle)
+
+    def _on_library(self) -> None:
+        name = self._bundle.spec.name if self._bundle else ""
+        chosen, accepted = QInputDialog.getText(self, "Add to library", "Name of the model:", text=name)
+        if accepted and chosen.strip():
+            self.add_to_library(chosen.strip())
+
+    def _on_folder(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Name of the new model folder", "model")
+        if path:
+            self.save_to(Path(path))
+
+
+def _named(bundle: Bundle, name: str) -> Bundle:
+    spec = bundle.spec.model_copy(update={"name": name})
+    return Bundle(spec, bundle.weights, bundle.path)

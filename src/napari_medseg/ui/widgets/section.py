@@ -1,0 +1,75 @@
+"""How the dock widgets are laid out: labelled rows, a folded part for what is seldom changed, and room to scroll."""
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFormLayout, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+SPACING = 6
+MARGIN = 9
+WIDTH = 350
+"""Of a dock widget at first, in pixels."""
+
+
+def rows(*pairs: tuple[str, QWidget]) -> QFormLayout:
+    """Return a layout of widgets with a label before each; the label takes over the widget's tooltip."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(SPACING)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    for words, widget in pairs:
+        layout.addRow(words, widget)
+        if (label := layout.labelForField(widget)) is not None:
+            label.setToolTip(widget.toolTip())
+    return layout
+
+
+def folded(title: str, content: QWidget) -> QCollapsible:
+    """Return `content` under a heading that opens and closes it; closed at first."""
+    fold = QCollapsible(title)
+    fold.setDuration(0)
+    fold.layout().setContentsMargins(0, 0, 0, 0)
+    fold.addWidget(content)
+    fold.collapse(animate=False)
+    return fold
+
+
+class Page(QScrollArea):
+    """Scrolls up and down; as wide as its content needs, so that nothing is cut off at the side.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the least width of the content, beside the scroll bar."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, 100)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return a width that leaves most of the window to the image."""
+        return QSize(max(WIDTH, self.minimumSizeHint().width()), self.widget().sizeHint().height())
+
+
+def scrolling(page: QWidget) -> QVBoxLayout:
+    """Fill `page` with a scroll area, and return the layout for its content; add a stretch last."""
+    inside = QWidget()
+    content = QVBoxLayout(inside)
+    content.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+    content.setSpacing(SPACING)
+    area = Page(page)
+    area.setWidget(inside)
+    around = QVBoxLayout(page)
+    around.setContentsMargins(0, 0, 0, 0)
+    around.addWidget(area)
+    # Keeps napari from adding a stretch below, which would halve the height.
+    page.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    return content

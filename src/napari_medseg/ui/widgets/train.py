@@ -1,0 +1,194 @@
+"""The Train dock widget: paint, train, watch, correct, keep the model."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from napari.layers import Image
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from napari_medseg.errors import ConfigError, MedsegError
+from napari_medseg.inference import PredictionFiles, PredictOptions
+from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.models import Bundle
+from napari_medseg.progress import Event, Note
+from napari_medseg.training import Stop, TrainResult
+from napari_medseg.ui.background import in_background
+from napari_medseg.ui.folders import tidy
+from napari_medseg.ui.layers import classes_of, image_volume, labels_on
+from napari_medseg.ui.run_layout import LaidOut, lay_out_run
+from napari_medseg.ui.settings import recall
+from napari_medseg.ui.widgets.job_panel import JobPanel
+from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.live_run import LiveRun
+from napari_medseg.ui.widgets.loss_plot import LossPlot
+from napari_medseg.ui.widgets.paint_panel import PaintPanel
+from napari_medseg.ui.widgets.predictor import Predictor
+from napari_medseg.ui.widgets.result_bar import ResultBar
+from napari_medseg.ui.widgets.section import rows, scrolling
+from napari_medseg.ui.widgets.segment import FORM as SEGMENT_FORM
+from napari_medseg.ui.widgets.train_setup import TrainSetup
+from napari_medseg.ui.widgets.volume_table import VolumeTable
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+TARGET = "napari_medseg.training.jobs:train_run"
+
+
+class TrainWidget(QWidget):
+    """Train a model from strokes on an image, with a live preview.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer it works on.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._live: LiveRun | None = None
+        self._wanted: tuple[Image, Labels] | None = None
+        self.image = LayerChoice(napari_viewer, _is_image, self)
+        self.image.setToolTip("The image layer to learn from")
+        self.paint = PaintPanel(napari_viewer, self.image_layer, self)
+        self.setup = TrainSetup(self)
+        self.train_button = QPushButton("Train", self)
+        self.train_button.setToolTip("Train in the background; go on painting, new strokes are learnt as you make them")
+        self.resume_button = QPushButton("Resume training", self)
+        self.resume_button.setToolTip("Go on from the last checkpoint, as if nothing had happened")
+        self.panel = JobPanel(Stop(), self)
+        self.plot = LossPlot(self)
+        self.results = ResultBar(self)
+        self.prediction = JobPanel(parent=self)
+        self.volumes = VolumeTable(self)
+        self._predictor = Predictor(napari_viewer, self.prediction, self)
+        self._lay_out()
+        self._connect()
+        local_engine().start()
+        self.setup.device.ask()
+        tidy()
+        self._refresh()
+
+    def image_layer(self) -> Image | None:
+        """Return the chosen image layer."""
+        return self.image.layer
+
+    def train(self) -> None:
+        """Start a new run on the chosen image and labels."""
+        try:
+            image, labels = self.image.layer, self.paint.layer
+            if image is None or labels is None:
+                raise ConfigError("There is nothing to train on.", "Open an image, and press New to paint on it.")
+            plan = self.setup.plan(self.paint.classes)
+            self.panel.prepare("Copying image and labels for the worker")
+            self._wanted = (image, labels)
+            in_background(
+                partial(lay_out_run, plan, image_volume(image), partial(labels_on, labels, image)),
+                self._on_laid_out,
+                self._on_layout_failed,
+            )
+        except MedsegError as error:
+            self.panel.show_error(error)
+
+    def resume(self) -> None:
+        """Go on with the run that ended before its time."""
+        if self._live is not None and not self.panel.busy:
+            job = local_engine().submit(Work(TARGET, {"run": self._live.run.path, "resume": True}))
+            self._live.follow(job)
+            self.panel.follow(job)
+
+    def _lay_out(self) -> None:
+        content = scrolling(self)
+        content.addLayout(rows(("Image", self.image), ("Labels", self.paint.layer_row)))
+        for part in (
+            self.paint, self.setup, self.train_button, self.resume_button, self.panel, self.plot, self.results,
+            self.prediction, self.volumes,
+        ):  # fmt: skip
+            content.addWidget(part)
+        content.addStretch(1)
+
+    def _connect(self) -> None:
+        self.train_button.clicked.connect(self.train)
+        self.resume_button.clicked.connect(self.resume)
+        self.image.layer_changed.connect(self._refresh)
+        self.paint.layer_changed.connect(self._refresh)
+        self.setup.start.refused.connect(self.panel.show_error)
+        self.panel.started.connect(self._refresh)
+        self.panel.heard.connect(self._on_event)
+        self.panel.ended.connect(self._on_ended)
+        self.results.segment.connect(self._on_segment)
+        self.results.saved.connect(self._on_saved)
+        self.results.failed.connect(self.panel.show_error)
+        self._predictor.done.connect(self._on_predicted)
+
+    def _refresh(self, _change: object = None) -> None:
+        ready = self.image.layer is not None and self.paint.layer is not None
+        self.train_button.setEnabled(ready and not self.panel.busy)
+        self.paint.new_button.setEnabled(self.image.layer is not None)
+        self.plot.setVisible(self._live is not None)
+        unfinished = self._live is not None and not self.panel.busy and self.results.bundle is None
+        self.resume_button.setVisible(unfinished)
+
+    def _on_laid_out(self, laid_out: LaidOut) -> None:
+        if not self.panel.preparing or self._wanted is None:
+            return
+        (image, labels), self._wanted = self._wanted, None
+        job = local_engine().submit(Work(TARGET, {"run": laid_out.run.path, "resume": False}))
+        if self._live is not None:
+            self._live.close()
+        self._live = LiveRun(self._viewer, image, labels, laid_out, job, self)
+        self._live.noted.connect(self.panel.messages.add_note)
+        self._live.failed.connect(self.panel.show_error)
+        self.results.show_bundle(None)
+        self.volumes.show_volumes((), None)
+        self.plot.restart({c.name: c.color for c in laid_out.classes})
+        self.panel.follow(job)
+        self._live.announce()
+        self._refresh()
+
+    def _on_layout_failed(self, error: MedsegError) -> None:
+        if self.panel.preparing:
+            self.panel.fail(error)
+
+    def _on_event(self, event: Event) -> None:
+        self.plot.show_event(event)
+        if self._live is not None:
+            self._live.show_event(event)
+
+    def _on_ended(self, job: Job | None) -> None:
+        if job is not None and job.state == "finished" and self._live is not None:
+            result = cast("TrainResult", job.result)
+            self._live.close()
+            self.panel.messages.add_note(Note(_summary(result)))
+            self.results.show_bundle(Bundle.load(result.bundle))
+        self._refresh()
+
+    def _on_segment(self, bundle: Bundle) -> None:
+        if self._live is not None:
+            options = recall(SEGMENT_FORM, PredictOptions()).model_copy(update={"device": self.setup.device.device})
+            self._predictor.start(self._live.image, bundle, options)
+
+    def _on_predicted(self, layer: "Labels", files: PredictionFiles) -> None:
+        if self._live is not None:
+            self._live.hide_preview()
+        self.volumes.show_volumes(classes_of(layer), files.volumes_ml)
+
+    def _on_saved(self, bundle: Bundle) -> None:
+        self.setup.start.refresh()
+        self.panel.messages.add_note(Note(f"Saved {bundle.spec.name} in {Path(bundle.path or '').name}."))
+
+
+def _summary(result: TrainResult) -> str:
+    """Return what a training came to, in a sentence."""
+    steps = f"Trained {result.steps} steps" if not result.stopped else f"Stopped; kept step {result.step}"
+    if not result.dice:
+        return f"{steps}. Not validated: too little was painted to keep some for measuring."
+    scores = ", ".join(f"{name} {dice:.2f}" for name, dice in result.dice.items())
+    return f"{steps}. Dice on held-out strokes: {scores}."
+
+
+def _is_image(layer: object) -> bool:
+    return isinstance(layer, Image)

@@ -1,0 +1,88 @@
+"""How to train: what to start from, the kind of network, for how long; the rest folded away."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
+
+from napari_medseg.errors import ConfigError
+from napari_medseg.models.design import Design
+from napari_medseg.training import TrainConfig
+from napari_medseg.ui.forms import Form
+from napari_medseg.ui.run_layout import TrainPlan
+from napari_medseg.ui.settings import recall, remember
+from napari_medseg.ui.widgets.bundle_choice import BundleChoice
+from napari_medseg.ui.widgets.device_choice import DeviceChoice
+from napari_medseg.ui.widgets.section import SPACING, folded, rows
+
+if TYPE_CHECKING:
+    from napari_medseg.models import Bundle
+    from napari_medseg.volume import LabelClass
+
+CONFIG_FORM, DESIGN_FORM = "train", "design"
+SHOWN = ("minutes",)
+OWN_WIDGET = ("device",)
+
+
+class TrainSetup(QWidget):
+    """The settings of a training that is to be started.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        config = recall(CONFIG_FORM, TrainConfig())
+        rest = [name for name in TrainConfig.model_fields if name not in SHOWN + OWN_WIDGET]
+        self.name = QLineEdit(self)
+        self.name.setPlaceholderText("from the classes")
+        self.name.setToolTip("What the new model is called")
+        self.start = BundleChoice("Scratch", self)
+        self.start.setToolTip("A new network with random weights, or a model that is trained further")
+        self.design = Form(recall(DESIGN_FORM, Design()))
+        self.time = Form(config, SHOWN)
+        self.advanced = Form(config, rest)
+        self.device = DeviceChoice(self)
+        self.complete = QCheckBox("What is not painted is background", self)
+        self.complete.setToolTip(
+            "Tick only if every voxel of a class is painted, as in a finished segmentation. "
+            "Otherwise what is not painted counts as not looked at, and background is painted like a class."
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
+        layout.addWidget(self.complete)
+        layout.addLayout(rows(("Start from", self.start), ("Name", self.name)))
+        layout.addWidget(self.design.native)
+        layout.addWidget(self.time.native)
+        layout.addLayout(rows(("Device", self.device)))
+        layout.addWidget(folded("Advanced", self.advanced.native))
+        self.start.chosen.connect(self._on_start_chosen)
+
+    def plan(self, classes: "tuple[LabelClass, ...]") -> TrainPlan:
+        """Return what the user decided, and remember it.
+
+        Raises
+        ------
+        ConfigError
+            If the values do not go together.
+        """
+        if not classes:
+            raise ConfigError("There is no class to learn.", "Add a class to the table and paint it.")
+        config = self.advanced.values().model_copy(update={"minutes": self.time.values().minutes})
+        design = self.design.values()
+        remember(CONFIG_FORM, config.model_copy(update={"device": TrainConfig().device}))
+        remember(DESIGN_FORM, design)
+        return TrainPlan(
+            name=self.name.text().strip() or ", ".join(c.name for c in classes)[:60],
+            classes=classes,
+            design=design,
+            start=self.start.bundle,
+            config=config.model_copy(update={"device": self.device.device}),
+            complete=self.complete.isChecked(),
+        )
+
+    def _on_start_chosen(self, bundle: "Bundle | None") -> None:
+        self.design.native.setVisible(bundle is None)
