@@ -12,6 +12,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import Notification, notification_manager
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from scipy.spatial.transform import Rotation
 
 from napari_medseg.errors import ReadError
@@ -60,6 +62,41 @@ def test_several_files_become_layers_in_the_frame_of_the_first(tmp_path) -> None
     one, other = opened(paths)
     assert one.metadata[KEY].shown_on is None
     assert other.metadata[KEY].frame is one.metadata[KEY].frame
+
+
+def dicom_series(folder: Path, uid: str, slices: int = 5) -> list[str]:
+    """Write copies of a slice 3 mm apart, in a file order that is not theirs; return the paths."""
+    folder.mkdir(exist_ok=True)
+    dataset = dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.SeriesInstanceUID = uid
+    paths = []
+    for place in np.random.default_rng(0).permutation(slices):
+        dataset.ImagePositionPatient[2] = 3.0 * int(place)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{uid}.{place}"
+        dataset.PixelData = np.full((128, 128), place, np.int16).tobytes()
+        paths.append(str(folder / f"{uid[-1]}{len(paths)}.dcm"))
+        dataset.save_as(paths[-1])
+    return paths
+
+
+def test_a_folder_of_shuffled_slices_is_one_volume_per_series(tmp_path) -> None:
+    dicom_series(tmp_path, "1.2.3.1")
+    dicom_series(tmp_path, "1.2.3.2", slices=3)
+    first, second = opened(str(tmp_path))
+    assert first.data.shape == (5, 128, 128)
+    assert second.data.shape == (3, 128, 128)
+    # slices lie 3 mm apart from the feet to the head, each with its own value
+    steps = np.diff(first.data[:, 0, 0]) * np.sign(-first.scale[0])
+    assert len(set(steps)) == 1
+    assert steps[0] > 0
+    assert abs(first.scale[0]) == pytest.approx(3)
+
+
+def test_slices_opened_as_a_stack_are_their_whole_series_and_no_other(tmp_path) -> None:
+    paths = dicom_series(tmp_path, "1.2.3.1")
+    dicom_series(tmp_path, "1.2.3.2", slices=3)
+    (layer,) = opened(paths[1:4])
+    assert layer.data.shape == (5, 128, 128)
 
 
 def test_a_file_opened_later_lies_in_the_frame_of_the_viewer(tmp_path, monkeypatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import napari
 from napari.utils.notifications import show_warning
 
-from napari_medseg.io import formats, read
+from napari_medseg.io import formats, read, scan
 from napari_medseg.ui.layers import KEY, Frame, LayerTuple, Tag, frame_of, to_layer_tuples
 
 if TYPE_CHECKING:
@@ -35,12 +35,19 @@ def get_reader(path: Paths) -> "Callable[[Paths], list[LayerTuple]] | None":
 def open_paths(path: Paths) -> "list[LayerTuple]":
     """Read all volumes in a file, a folder, or several of them, and return the layers that show them.
 
+    DICOM files of one folder that are opened together are slices: the whole series that they belong to are read.
+
     Raises
     ------
     ReadError
         What is wrong with the file, and what to do; napari shows it to the user.
     """
-    volumes = [volume for each in _as_paths(path) for volume in read(each)]
+    paths = _as_paths(path)
+    series = _series_of_slices(paths)
+    if series:
+        volumes = [volume for each in series for volume in read(paths[0].parent, series=each)]
+    else:
+        volumes = [volume for each in paths for volume in read(each)]
     return layers_of(volumes, frame_in_use())
 
 
@@ -66,6 +73,16 @@ def layers_of(volumes: "Iterable[Volume]", frame: "Frame | None") -> "list[Layer
     if notes:
         show_warning("\n".join(notes))
     return layers
+
+
+def _series_of_slices(paths: list[Path]) -> list[str]:
+    """Return the series that several DICOM files of one folder belong to; none if the paths are anything else."""
+    if len(paths) < 2 or {each.parent for each in paths if each.is_file()} != {paths[0].parent}:
+        return []
+    found = [info for each in paths for info in scan(each)]
+    if any(info.format != "dicom" for info in found):
+        return []
+    return list(dict.fromkeys(info.series_id for info in found))
 
 
 def frame_in_use() -> "Frame | None":
