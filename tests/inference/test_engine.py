@@ -268,3 +268,13 @@ def test_a_lazy_image_is_read_once_and_left_as_it_is():
     assert output.labels.shape == volume.data.shape
     run(volume, spec(intensity=Intensity(nonzero=True)))
     np.testing.assert_array_equal(volume.data, before)
+
+
+def test_bfloat16_gives_nearly_the_same_probabilities():
+    model = spec(architecture="dynunet", options={"features": 4}, patch_size=(16, 16, 16))
+    torch.manual_seed(0)
+    network = build(model)
+    (_, exact), _ = run(scan(shape=(20, 20, 20)), model, network, probabilities=True)
+    (_, rough), _ = run(scan(shape=(20, 20, 20)), model, network, probabilities=True, precision="bfloat16")
+    difference = np.abs(exact.probabilities - rough.probabilities)
+    assert 0 < difference.max() < 0.1

@@ -1,6 +1,6 @@
 """From logits to labels and probabilities, a few planes at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -33,12 +33,8 @@ class Decoder:
         shape = (len(spec.classes), *placement.grid_shape)
         self._probabilities = np.zeros(shape, dtype=np.float32) if probabilities else None
 
-    def add_all(self, parts: Iterable[ClassPlanes]) -> None:
+    def add(self, planes: ClassPlanes) -> None:
         """Take over finished planes."""
-        for planes in parts:
-            self._add(planes)
-
-    def _add(self, planes: ClassPlanes) -> None:
         winners, logits = strongest(planes, keep=self._probabilities is not None)
         rows = slice(planes.start, planes.start + winners.shape[0])
         self._labels[rows] = class_values(winners, self._classes)

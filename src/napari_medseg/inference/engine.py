@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import torch
 from torch import nn
 
-from napari_medseg.device import choose, release_memory
+from napari_medseg.device import choose
 from napari_medseg.inference.decode import Decoder
-from napari_medseg.inference.network import Batches, Runner, is_out_of_memory
+from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.inference.resample import ClassPlanes, SlabResampler
@@ -114,14 +114,14 @@ def predict_grid(
         control.checkpoint()
         starts = plan.starts[done : done + batches.size]
         for slab in _forward(batches, blender, cut(padded, starts, plan.tile), starts):
-            decoder.add_all(to_planes(slab))
+            _decode(decoder, to_planes(slab), control)
         done += len(starts)
+        for slab in blender.finish() if done == len(plan.starts) else ():
+            _decode(decoder, to_planes(slab), control)
         if batches.size < size:
             size = batches.size
             yield Note(f"Memory ran short on {run.device}; going on with {size} tiles at once.", "warning")
         yield with_time_left(STAGE, len(plan.starts), started, done)
-    for slab in blender.finish():
-        decoder.add_all(to_planes(slab))
     return decoder.outputs()
 
 
@@ -139,14 +139,19 @@ def _forward(batches: Batches, blender: SlabBlender, tiles: torch.Tensor, starts
             position += 1
 
 
+def _decode(decoder: Decoder, parts: Iterable[ClassPlanes], control: Control) -> None:
+    for planes in parts:
+        control.checkpoint()
+        decoder.add(planes)
+
+
 def _make_blender(plan: TilePlan, classes: int, device: torch.device) -> SlabBlender:
-    try:
-        return SlabBlender(plan, classes, device)
-    except RuntimeError as error:
-        if device.type == "cpu" or not is_out_of_memory(error):
-            raise
-    release_memory(device)
-    return SlabBlender(plan, classes, torch.device("cpu"))
+    """Return a blender that sums up on the device if that leaves it room to work, and else on the CPU."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if SlabBlender.memory_bytes(plan, classes) > free // 2:
+            device = torch.device("cpu")
+    return SlabBlender(plan, classes, device)
 
 
 def _planes_of(grid: ModelGrid) -> Callable[[Slab], Iterable[ClassPlanes]]:

@@ -48,8 +48,8 @@ class Runner:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether an error of torch says that memory ran out, on a GPU or on the CPU."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "out of memory" in text
+    signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 
 class Batches:

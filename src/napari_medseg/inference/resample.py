@@ -31,25 +31,18 @@ class AxisWeights:
         lower = position.floor().long()
         return cls(lower, (lower + 1).clamp(max=size - 1), position - lower)
 
-    def along(self, values: torch.Tensor, axis: int, rows: slice = slice(None), first: int = 0) -> torch.Tensor:
-        """Interpolate float64 `values` along `axis`.
-
-        Parameters
-        ----------
-        values : tensor
-            Input whose index 0 along `axis` is position `first`.
-        axis : int
-            Axis to interpolate along.
-        rows : slice
-            Outputs to compute.
-        first : int
-            See `values`.
-        """
+    def along(self, values: torch.Tensor, axis: int) -> torch.Tensor:
+        """Interpolate float64 `values` along `axis`."""
         shape = [-1 if dim == axis else 1 for dim in range(values.ndim)]
-        weight = self.weight[rows].to(values.device).view(shape)
-        lower = values.index_select(axis, (self.lower[rows] - first).to(values.device))
-        upper = values.index_select(axis, (self.upper[rows] - first).to(values.device))
-        return lower * (1 - weight) + upper * weight
+        lower = values.index_select(axis, self.lower.to(values.device))
+        upper = values.index_select(axis, self.upper.to(values.device))
+        return torch.lerp(lower, upper, self.weight.to(values.device).view(shape))
+
+    def part(self, rows: slice) -> tuple["AxisWeights", slice]:
+        """Return the weights of some outputs, counted from the first input that they need, and the inputs."""
+        lower, upper, weight = self.lower[rows], self.upper[rows], self.weight[rows]
+        first = int(lower[0])
+        return AxisWeights(lower - first, upper - first, weight), slice(first, int(upper[-1]) + 1)
 
 
 def axis_weights(source: Geometry, target: Geometry) -> tuple[AxisWeights, AxisWeights, AxisWeights]:
@@ -99,8 +92,10 @@ class ClassPlanes:
         if self._weights is None:
             return values
         z, y, x = self._weights
-        values = z.along(values.double(), 0, self._rows, self._first)
-        return x.along(y.along(values, 1), 2).float()
+        along_z, inputs = z.part(self._rows)
+        values = values[inputs.start - self._first : inputs.stop - self._first].double()
+        # Along x, where memory is touched in the least convenient order, before there are more voxels.
+        return along_z.along(y.along(x.along(values, 2), 1), 0).float()
 
 
 class SlabResampler:

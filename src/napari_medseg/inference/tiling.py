@@ -120,6 +120,12 @@ class SlabBlender:
         self._weight = importance(plan.tile, device)
         self._base = 0
 
+    @staticmethod
+    def memory_bytes(plan: TilePlan, classes: int) -> int:
+        """Return the most bytes that a blender needs: the sums, and as much again while planes leave."""
+        _, height, width = plan.padded_shape
+        return 2 * 4 * (classes + 1) * plan.tile[0] * height * width
+
     def add(self, start: Shape3, logits: torch.Tensor) -> Iterator[Slab]:
         """Blend one tile in, after yielding the planes before it that are complete.
 
