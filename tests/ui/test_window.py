@@ -59,6 +59,13 @@ def test_the_screen_is_radiological(
     assert columns.mean() < picture.shape[1] / 2
 
 
+def test_the_contrast_slider_of_an_opened_file_reaches_all_values(make_napari_viewer: MakeViewer) -> None:
+    viewer = make_napari_viewer()
+    viewer.open_sample("napari-medseg", "ct_phantom")
+    image = viewer.layers[0]
+    assert image.contrast_limits_range[0] <= image.data[len(image.data) // 2].min()
+
+
 def test_labels_of_napari_s_own_button_are_saved_through_napari_s_own_dialog_code(
     make_napari_viewer: MakeViewer, tmp_path: Path
 ) -> None:

@@ -72,19 +72,38 @@ class Form(Generic[Model]):
             name: _editor(infos[name].annotation, _bounds(infos[name].metadata), getattr(base, name))
             for name in (infos if fields is None else fields)
         }
-        self.native = QWidget()
-        """The Qt widget to put into a layout."""
-        layout = QFormLayout(self.native)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        for name, editor in self._editors.items():
-            label = QLabel(label_of(name, infos[name]), self.native)
-            for part in (label, editor.widget.native):
-                part.setToolTip(tooltip_of(infos[name]))
-            layout.addRow(label, editor.widget.native)
+        for editor in self._editors.values():
             editor.widget.changed.connect(self._on_changed)
-        self._wheel = _IgnoreWheel(self.native)
-        _tidy(self.native, self._wheel)
+        self._wheel = _IgnoreWheel()
+        self._native: QWidget | None = None
+
+    @property
+    def native(self) -> QWidget:
+        """A Qt widget of its own with a row per field; made on first use."""
+        if self._native is None:
+            self._native = QWidget()
+            layout = QFormLayout(self._native)
+            layout.setContentsMargins(0, 0, 0, 0)
+            layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+            self.add_rows_to(layout)
+        return self._native
+
+    def add_rows_to(self, layout: QFormLayout) -> None:
+        """Add a row per field to a layout that has others, too."""
+        infos = type(self._base).model_fields
+        for name, editor in self._editors.items():
+            native = editor.widget.native
+            label = QLabel(label_of(name, infos[name]))
+            for part in (label, native):
+                part.setToolTip(tooltip_of(infos[name]))
+            layout.addRow(label, native)
+            _tidy(native, self._wheel)
+
+    def show_rows(self, shown: bool) -> None:
+        """Show or hide all rows of the form."""
+        for editor in self._editors.values():
+            layout = editor.widget.native.parentWidget().layout()
+            layout.setRowVisible(editor.widget.native, shown)
 
     def _on_changed(self) -> None:
         self.changed.emit()
@@ -273,6 +292,6 @@ class _IgnoreWheel(QObject):
 
 def _tidy(native: QWidget, wheel: _IgnoreWheel) -> None:
     for kind in (QAbstractSpinBox, QComboBox):
-        for box in native.findChildren(kind):
+        for box in (*native.findChildren(kind), *([native] if isinstance(native, kind) else [])):
             box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             box.installEventFilter(wheel)

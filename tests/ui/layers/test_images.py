@@ -9,7 +9,16 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_medseg.errors import GeometryError
-from napari_medseg.ui.layers import KEY, Frame, frame_of, geometry_of, image_volume, tag_of, to_layer_tuples
+from napari_medseg.ui.layers import (
+    KEY,
+    Frame,
+    frame_of,
+    geometry_of,
+    image_volume,
+    tag_of,
+    to_layer_tuples,
+    widen_contrast_range,
+)
 from napari_medseg.ui.layers.images import robust_limits
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
@@ -197,6 +206,20 @@ def test_contrast_ignores_outliers_and_what_is_no_number() -> None:
 )
 def test_contrast_of_images_with_hardly_any(values, limits) -> None:
     assert robust_limits(Volume(values, None)) == limits
+
+
+def test_the_contrast_slider_reaches_all_values() -> None:
+    layer = layer_of(Volume(np.linspace(-1000, 2000, 60).reshape(3, 4, 5), None, window=(-160, 3000)))
+    widen_contrast_range(layer)
+    assert layer.contrast_limits == [-160, 3000]
+    assert layer.contrast_limits_range == [-1000, 3000]
+
+
+def test_only_our_own_images_get_a_wider_contrast_slider(make_volume) -> None:
+    foreign = Image(np.zeros((3, 4, 5)), contrast_limits=(0, 9))
+    for layer in (foreign, layer_of(make_volume(kind="labels")), layer_of(Volume(np.zeros((4, 5, 3)), None, rgb=True))):
+        widen_contrast_range(layer)
+    assert foreign.contrast_limits_range == [0, 9]
 
 
 def test_labels_come_with_their_names_and_colours(make_volume) -> None:

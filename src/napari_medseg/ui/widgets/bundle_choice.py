@@ -63,6 +63,11 @@ class BundleChoice(QComboBox):
         self.refresh()
         self.chosen.emit(self._current)
 
+    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+        """Read the library again before the list opens, for a model may have come since."""
+        self.refresh()
+        super().showPopup()
+
     def open_folder(self) -> None:
         """Let the user point at a model's folder."""
         folder = QFileDialog.getExistingDirectory(self, "Choose a model's folder", str(Path.home()))

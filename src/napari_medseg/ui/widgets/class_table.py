@@ -166,11 +166,19 @@ class ClassTable(QWidget):
 
 
 def _items(entry: LabelClass, fixed: bool) -> tuple[QTableWidgetItem, QTableWidgetItem, QTableWidgetItem]:
-    swatch = QPixmap(16, 16)
-    swatch.fill(QColor(entry.color))
     color, name, value = QTableWidgetItem(), QTableWidgetItem(entry.name), QTableWidgetItem(str(entry.value))
-    color.setIcon(QIcon(swatch))
+    color.setIcon(swatch(entry.color))
     for item in (color, value) + ((name,) if fixed else ()):
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
     value.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     return color, name, value
+
+
+def swatch(color: str, edge: int = 16) -> QIcon:
+    """Return a square of ``#rrggbb``, the same in a selected row."""
+    square = QPixmap(edge, edge)
+    square.fill(QColor(color))
+    icon = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Disabled):
+        icon.addPixmap(square, mode)
+    return icon

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medseg.progress import EpochEnd, Event, Step
 
+HEIGHT = 110
 SMOOTHING = 0.9
 """Share of the old value in the running mean of the loss."""
 
@@ -33,6 +34,7 @@ class LossPlot(QWidget):
         self._loss = _plot(self, "Loss")
         self._dice = _plot(self, "Dice", top=1.0)
         self._dice.setLabel("bottom", "Step")
+        self._dice.setFixedHeight(HEIGHT + 20)
         self._dice.setXLink(self._loss)
         self._raw = self._loss.plot(pen=pg.mkPen("#7f8c9b", width=1))
         self._mean = self._loss.plot(pen=pg.mkPen("#e8a33d", width=2))
@@ -111,7 +113,7 @@ class LossPlot(QWidget):
 def _plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidget:
     # Without pyqtgraph's own menu, for its windows outlive the plot.
     plot = pg.PlotWidget(parent, enableMenu=False, background=None)
-    plot.setFixedHeight(110)
+    plot.setFixedHeight(HEIGHT)
     plot.setLabel("left", title)
     plot.getAxis("left").setWidth(46)
     plot.showGrid(x=False, y=True, alpha=0.2)
@@ -119,5 +121,6 @@ def _plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidge
     plot.setMouseEnabled(x=False, y=False)
     plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     if top is not None:
-        plot.setYRange(0.0, top, padding=0.03)
+        plot.setYRange(0.0, top, padding=0.08)
+        plot.getAxis("left").setTicks([[(0.0, "0"), (top / 2, f"{top / 2:g}"), (top, f"{top:g}")], []])
     return plot

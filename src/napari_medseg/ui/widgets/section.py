@@ -1,7 +1,7 @@
 """How the dock widgets are laid out: labelled rows, a folded part for what is seldom changed, and room to scroll."""
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFormLayout, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 SPACING = 6
@@ -15,13 +15,18 @@ def rows(*pairs: tuple[str, QWidget]) -> QFormLayout:
     layout = QFormLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(SPACING)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     for words, widget in pairs:
-        layout.addRow(words, widget)
-        if (label := layout.labelForField(widget)) is not None:
-            label.setToolTip(widget.toolTip())
+        add_row(layout, words, widget)
     return layout
+
+
+def add_row(layout: QFormLayout, words: str, widget: QWidget) -> None:
+    """Add a widget with a label before it, which takes over the widget's tooltip."""
+    label = QLabel(words)
+    label.setToolTip(widget.toolTip())
+    layout.addRow(label, widget)
 
 
 def folded(title: str, content: QWidget) -> QCollapsible:

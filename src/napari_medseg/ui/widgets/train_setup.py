@@ -12,7 +12,7 @@ from napari_medseg.ui.run_layout import TrainPlan
 from napari_medseg.ui.settings import recall, remember
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
-from napari_medseg.ui.widgets.section import SPACING, folded, rows
+from napari_medseg.ui.widgets.section import SPACING, add_row, folded, rows
 
 if TYPE_CHECKING:
     from napari_medseg.models import Bundle
@@ -54,10 +54,11 @@ class TrainSetup(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
         layout.addWidget(self.complete)
-        layout.addLayout(rows(("Start from", self.start), ("Name", self.name)))
-        layout.addWidget(self.design.native)
-        layout.addWidget(self.time.native)
-        layout.addLayout(rows(("Device", self.device)))
+        form = rows(("Start from", self.start), ("Name", self.name))
+        self.design.add_rows_to(form)
+        self.time.add_rows_to(form)
+        add_row(form, "Device", self.device)
+        layout.addLayout(form)
         layout.addWidget(folded("Advanced", self.advanced.native))
         self.start.chosen.connect(self._on_start_chosen)
 
@@ -85,4 +86,4 @@ class TrainSetup(QWidget):
         )
 
     def _on_start_chosen(self, bundle: "Bundle | None") -> None:
-        self.design.native.setVisible(bundle is None)
+        self.design.show_rows(bundle is None)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_medseg.ui.widgets.class_table import swatch
 from napari_medseg.volume import LabelClass
 
 
@@ -42,9 +42,7 @@ class VolumeTable(QTableWidget):
         rows = [c for c in classes if volumes_ml is not None and c.name in volumes_ml]
         self.setRowCount(len(rows))
         for row, entry in enumerate(rows):
-            swatch = QPixmap(12, 12)
-            swatch.fill(QColor(entry.color))
-            name = QTableWidgetItem(QIcon(swatch), entry.name)
+            name = QTableWidgetItem(swatch(entry.color, 12), entry.name)
             volume = QTableWidgetItem(f"{(volumes_ml or {})[entry.name]:.2f}")
             volume.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.setItem(row, 0, name)
