@@ -77,6 +77,13 @@ class Conversion:
             return self.form.dtype
         return value_dtype(*self.form.stored_range, scales)
 
+    def fits(self, dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame) -> bool:
+        """Return whether the values of a frame's stored integers lie in the range of an integer type."""
+        slope, intercept = frame.scale.pair
+        ends = [int(stored.min()) * slope + intercept, int(stored.max()) * slope + intercept]
+        limits = np.iinfo(dtype)
+        return min(ends) >= limits.min and max(ends) <= limits.max
+
     def into(self, target: NDArray[Any], stored: NDArray[Any], frame: Frame) -> None:
         """Fill `target` with the values of a frame's stored pixels."""
         if self._has_palette:

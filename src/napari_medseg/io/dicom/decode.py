@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.pet import UNITS, suv_factor
 from napari_medseg.io.dicom.pixels import stored_frames
-from napari_medseg.io.dicom.series import Stack, conversions_of, value_type
+from napari_medseg.io.dicom.series import Stack, conversions_of, value_types
 from napari_medseg.io.format import ReadOptions
 from napari_medseg.io.limits import check_size
 from napari_medseg.io.orientation import nearest_zyx
@@ -20,25 +20,43 @@ if TYPE_CHECKING:
     from napari_medseg.io.dicom.parser import DicomFile
 
 
+class _TooNarrowError(Exception):
+    """A value does not fit the type that was tried."""
+
+
 def volume_of(stack: Stack, options: ReadOptions) -> Volume:
     """Decode a stack."""
     conversions = conversions_of(stack)
-    conversion = conversions[stack.first.file]
-    dtype = value_type(stack, conversions)
-    shape = stack.shape(rgb=conversion.rgb)
+    *narrow, sure = value_types(stack, conversions)
+    for dtype in narrow:
+        try:
+            return describe(stack, _values(stack, conversions, dtype, options, check=True))
+        except _TooNarrowError:
+            continue
+    return describe(stack, _values(stack, conversions, sure, options, check=False))
+
+
+def _values(
+    stack: Stack,
+    conversions: "dict[DicomFile, Conversion]",
+    dtype: np.dtype[Any],
+    options: ReadOptions,
+    *,
+    check: bool,
+) -> NDArray[Any]:
+    """Return the array of a stack in stored order."""
+    rgb = conversions[stack.first.file].rgb
+    shape = stack.shape(rgb=rgb)
     check_size(shape, dtype, stack.first.file.path.name)
-    acquired = (len(stack.frames), len(stack.frames[0]), *shape[-3 if conversion.rgb else -2 :])
-    values = np.empty(acquired, dtype)
+    values = np.empty((len(stack.frames), len(stack.frames[0]), *shape[-3 if rgb else -2 :]), dtype)
     targets: dict[DicomFile, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
     for step, volume in enumerate(stack.frames):
         for number, frame in enumerate(volume):
             targets[frame.file].append((frame, values[step, number]))
     for done, (file, wanted) in enumerate(targets.items()):
         options.step(f"Reading {stack.name}", done, len(targets))
-        _decode_file(wanted, conversions[file])
-    if stack.blends is not None:
-        values = _blended(values, stack)
-    return describe(stack, values.reshape(shape))
+        _decode_file(wanted, conversions[file], check=check)
+    return (values if stack.blends is None else _blended(values, stack)).reshape(shape)
 
 
 def describe(stack: Stack, data: NDArray[Any]) -> Volume:
@@ -65,12 +83,15 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
     return nearest_zyx(volume)
 
 
-def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversion") -> None:
-    tiles: dict[int, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
+def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversion", *, check: bool) -> None:
+    """Fill the targets of the wanted frames of one file."""
+    by_index: dict[int, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
     for frame, target in wanted:
-        tiles[frame.index].append((frame, target))
-    for entries, stored in zip(tiles.values(), stored_frames(conversion.form, list(tiles)), strict=True):
+        by_index[frame.index].append((frame, target))
+    for entries, stored in zip(by_index.values(), stored_frames(conversion.form, list(by_index)), strict=True):
         for frame, target in entries:
+            if check and not conversion.fits(target.dtype, stored, frame):
+                raise _TooNarrowError
             conversion.into(target, _tile(stored, frame), frame)
 
 

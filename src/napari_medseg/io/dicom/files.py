@@ -1,19 +1,13 @@
-"""Finding DICOM files: in a folder and below it, by name, in a DICOMDIR, in a zip archive."""
+"""Finding DICOM files: in a folder and below it, or listed in a DICOMDIR."""
 
 import filecmp
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_medseg.errors import ReadError
 from napari_medseg.io.dicom.parser import DicomFile, looks_like_dicom, parse
 from napari_medseg.io.format import ReadOptions
-from napari_medseg.io.limits import DEFLATE_LIMIT
 
-ZIP_LIMIT_BYTES = 1 << 36
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 
 
@@ -32,20 +26,6 @@ def is_dicom(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return looks_like_dicom(file.read(132))
-
-
-def is_zip_of_dicom(path: Path) -> bool:
-    """Return whether a zip archive holds a DICOM file among its first members."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        for member in [entry for entry in archive.infolist() if not entry.is_dir()][:50]:
-            if member.flag_bits & 1:
-                continue
-            with archive.open(member) as file:
-                if looks_like_dicom(file.read(132)):
-                    return True
-    return False
 
 
 def find(path: Path, options: ReadOptions) -> Found:
@@ -76,21 +56,6 @@ def find(path: Path, options: ReadOptions) -> Found:
             seen[uid] = file
             files.append(file)
     return Found(tuple(files), tuple(damaged))
-
-
-@contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder with the members of a zip archive, under numbers instead of their own names."""
-    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="medseg-") as folder:
-        members = [entry for entry in archive.infolist() if not entry.is_dir()]
-        claimed = sum(entry.file_size for entry in members)
-        if claimed > min(ZIP_LIMIT_BYTES, DEFLATE_LIMIT * path.stat().st_size):
-            raise ReadError(f"{path.name} claims to unpack to {claimed} bytes.", "Unpack it by hand if you trust it.")
-        for number, entry in enumerate(members):
-            with archive.open(entry) as source, (Path(folder) / f"{number:06d}").open("wb") as target:
-                while block := source.read(1 << 20):
-                    target.write(block)
-        yield Path(folder)
 
 
 def _same_image(file: DicomFile, other: DicomFile) -> bool:

@@ -5,6 +5,7 @@ See docs/geometry-policies.md for the policies in words.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,9 @@ def blocks_of(planes: Sequence[Plane], shape: tuple[int, int], thickness: float 
     whole = _even(planes, positions, shape) or _with_gaps(planes, positions, shape)
     if whole is not None:
         return [whole]
+    parts = _parts(positions)
+    if len(parts) > 1:
+        return _apart(planes, shape, thickness, parts)
     runs = _runs(positions)
     if all(stop - start >= SMALLEST_BLOCK for start, stop in runs):
         return _split(planes, positions, shape, runs)
@@ -115,6 +119,26 @@ def _with_gaps(planes: Sequence[Plane], positions: NDArray[np.float64], shape: t
     blends = _blends(steps.astype(float), total)
     grid = _grid(planes[0], positions[0], step, total, shape)
     return Block(0, len(planes), grid, blends, (note, *_tilt_note(planes[0], step)))
+
+
+def _parts(positions: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the bounds of the pieces between gaps that are too wide to bridge."""
+    gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    cuts = np.flatnonzero(gaps > (LONGEST_FILL + 1.5) * np.median(gaps)) + 1
+    return list(pairwise([0, *map(int, cuts), len(positions)]))
+
+
+def _apart(
+    planes: Sequence[Plane], shape: tuple[int, int], thickness: float | None, parts: list[tuple[int, int]]
+) -> list[Block]:
+    """Return the blocks of each piece by itself."""
+    blocks = []
+    for number, (start, stop) in enumerate(parts):
+        note = f"Wide gaps between slices: the series was split into {len(parts)} pieces; this is piece {number + 1}."
+        for block in blocks_of(planes[start:stop], shape, thickness):
+            notes = (note, *block.warnings)
+            blocks.append(replace(block, start=start + block.start, stop=start + block.stop, warnings=notes))
+    return blocks
 
 
 def _runs(positions: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -109,6 +109,13 @@ class PixelFormat:
         bits = self.bits_stored
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.signed else (0, (1 << bits) - 1)
 
+    @cached_property
+    def bytes_there(self) -> int:
+        """Bytes that the pixel element has, whatever its length claims."""
+        held = self.file.size if self.element.inflated is None else len(self.element.inflated)
+        there = max(0, held - self.element.offset)
+        return there if self.element.length is None else min(there, self.element.length)
+
     @property
     def frame_bits(self) -> int:
         """Bits of one frame without compression."""
@@ -136,12 +143,10 @@ def stored_frames(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]
 def _value(form: PixelFormat, start: int, length: int) -> bytes:
     """Return bytes of the pixel element's value, or raise `ReadError` if they are not there."""
     pixels = form.element
-    there = len(pixels.inflated) if pixels.inflated is not None else form.file.size
-    claimed = pixels.length if pixels.length is not None else there - pixels.offset
-    if start + length > min(claimed, there - pixels.offset):
+    if start + length > form.bytes_there:
         raise ReadError(
-            f"{form.file.path.name} is truncated: its pixels need {start + length} bytes, "
-            f"{max(0, min(claimed, there - pixels.offset))} are there.",
+            f"{form.file.path.name} is truncated: its pixels need {start + length} bytes, {form.bytes_there} are "
+            "there.",
             "Copy the file again.",
         )
     if pixels.inflated is not None:
@@ -185,14 +190,12 @@ def _compressed(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]]:
 
 def _codestreams(form: PixelFormat, count: int) -> list[bytes]:
     """Return the compressed bytes of the first `count` frames."""
-    pixels = form.element
-    there = len(pixels.inflated) if pixels.inflated is not None else form.file.size
-    if form.frames > (there - pixels.offset) // 8:
+    if form.frames > form.bytes_there // 8:
         raise ReadError(
-            f"{form.file.path.name} claims {form.frames} frames; its {there} bytes cannot hold them.",
+            f"{form.file.path.name} claims {form.frames} frames; its {form.bytes_there} bytes cannot hold them.",
             "The file is damaged.",
         )
-    data = _value(form, 0, there - pixels.offset)
+    data = _value(form, 0, form.bytes_there)
     found = []
     for fragments in generate_fragmented_frames(data, number_of_frames=form.frames):
         found.append(b"".join(fragments))

@@ -1,7 +1,6 @@
 """Volumes of DICOM files: grouped, laid out in space, named and described before a single pixel is decoded."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from napari_medseg.errors import ReadError
 from napari_medseg.io.dicom.classic import CROSS_SECTIONAL, classic_frames
 from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.enhanced import enhanced_frames
+from napari_medseg.io.dicom.files import Found
 from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.grouping import Sequence4D, axis_of, sequences_of, series_of
 from napari_medseg.io.dicom.layout import Blend, Block, blocks_of
@@ -74,11 +74,27 @@ class Stack:
         return (*lead, self.slices, *plane)
 
 
-def stacks_of(files: Iterable[DicomFile]) -> list[Stack]:
-    """Return the volumes that the image files among `files` make, in the order of series number."""
-    frames = [frame for file in files if file.pixels is not None for frame in frames_of(file)]
-    found = [stack for group in series_of(frames) for stack in _stacks(group)]
-    return sorted(found, key=lambda stack: stack.first.file.elements.number("SeriesNumber") or 0.0)
+def stacks_of(found: Found) -> list[Stack]:
+    """Return the volumes that the image files among those found make, in the order of series number.
+
+    Raises
+    ------
+    ReadError
+        If files are damaged and no volume can be made without them.
+    """
+    frames: list[Frame] = []
+    damaged = list(found.damaged)
+    for file in found.files:
+        try:
+            frames += frames_of(file) if file.pixels is not None else []
+        except ReadError as error:
+            damaged.append(error)
+    stacks = [stack for group in series_of(frames) for stack in _stacks(group)]
+    if damaged and not stacks:
+        raise damaged[0]
+    notes = (f"{len(damaged)} damaged files were left out; the first: {damaged[0].problem}",) if damaged else ()
+    stacks.sort(key=lambda stack: stack.first.file.elements.number("SeriesNumber") or 0.0)
+    return [replace(stack, warnings=(*stack.warnings, *notes)) for stack in stacks]
 
 
 def frames_of(file: DicomFile) -> list[Frame]:
@@ -95,10 +111,10 @@ def frames_of(file: DicomFile) -> list[Frame]:
 def _check_frames(form: PixelFormat) -> None:
     """Refuse a number of frames that the bytes of the file cannot hold, before a list of them is made."""
     needed = form.frames * 8 if form.element.length is None else form.frames * form.frame_bits // 8
-    if needed > form.file.size and form.element.inflated is None:
+    if needed > form.bytes_there:
         raise ReadError(
-            f"{form.file.path.name} is truncated: {form.frames} frames need {needed} bytes, the file has "
-            f"{form.file.size}.",
+            f"{form.file.path.name} is truncated: {form.frames} frames need {needed} bytes, {form.bytes_there} are "
+            "there.",
             "Copy the file again.",
         )
 
@@ -179,7 +195,12 @@ def conversions_of(stack: Stack) -> dict[DicomFile, Conversion]:
     return {file: Conversion(PixelFormat(file)) for file in files}
 
 
-def value_type(stack: Stack, conversions: dict[DicomFile, Conversion]) -> np.dtype[Any]:
-    """Return the type that holds the values of all frames."""
+def value_types(stack: Stack, conversions: dict[DicomFile, Conversion]) -> list[np.dtype[Any]]:
+    """Return the types to try for the values of all frames: the last one holds whatever the bits in use can say.
+
+    Most CT leaves the highest bits unused, so that half the memory is enough for what headers seem to need 32 bits for.
+    """
     scales = {frame.scale.pair for volume in stack.frames for frame in volume}
-    return np.result_type(*{conversion.dtype(scales) for conversion in conversions.values()})
+    sure = np.result_type(*{conversion.dtype(scales) for conversion in conversions.values()})
+    stored = {conversion.form.dtype.itemsize for conversion in conversions.values()}
+    return [np.dtype(np.int16), sure] if sure == np.int32 and max(stored) <= 2 else [sure]

@@ -1,13 +1,14 @@
-"""DICOM: folders, files, DICOMDIR and zip archives; every kind of image object."""
+"""DICOM: folders, files, DICOMDIR and archives; every kind of image object."""
 
 from pathlib import Path
 
 import numpy as np
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.dicom.archive import is_archive_of_dicom, unpacked
 from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.decode import describe, volume_of
-from napari_medseg.io.dicom.files import Found, find, is_dicom, is_zip_of_dicom, unpacked
+from napari_medseg.io.dicom.files import Found, find, is_dicom
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.dicom.series import Stack, stacks_of
 from napari_medseg.io.format import Format, ReadOptions, SeriesInfo
@@ -15,15 +16,15 @@ from napari_medseg.volume import Volume
 
 
 def can_read(path: Path) -> bool:
-    """Return whether the path is a folder, a file that starts like DICOM, or a zip archive of such files."""
+    """Return whether the path is a folder, a file that starts like DICOM, or an archive of such files."""
     if path.is_dir():
         return path.suffix.lower() != ".medvol"
-    return is_dicom(path) or is_zip_of_dicom(path)
+    return is_dicom(path) or is_archive_of_dicom(path)
 
 
 def read(path: Path, options: ReadOptions) -> list[Volume]:
     """Return one volume per stack of slices, time series and the like as one volume with a leading axis."""
-    if is_zip_of_dicom(path):
+    if is_archive_of_dicom(path):
         with unpacked(path) as folder:
             return read(folder, options)
     found = find(path, options)
@@ -33,18 +34,16 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
 
 def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
     """Return one entry per volume that `read` would return."""
-    if is_zip_of_dicom(path):
+    if is_archive_of_dicom(path):
         with unpacked(path) as folder:
             return scan(folder, options)
     return [_info(stack, path) for stack in _stacks(find(path, options), path)]
 
 
 def _stacks(found: Found, path: Path) -> list[Stack]:
-    stacks = stacks_of(found.files)
+    stacks = stacks_of(found)
     if stacks:
         return stacks
-    if found.damaged:
-        raise found.damaged[0]
     kinds = sorted({file.elements.text("Modality") or "unknown" for file in found.files})
     if kinds:
         raise ReadError(
@@ -78,8 +77,8 @@ def _info(stack: Stack, path: Path) -> SeriesInfo:
 
 FORMAT = Format(
     name="dicom",
-    title="DICOM (folder, *.dcm, DICOMDIR, *.zip)",
-    patterns=("*.dcm", "*.dicom", "*.ima", "dicomdir", "*.zip"),
+    title="DICOM (folder, *.dcm, DICOMDIR, *.zip, *.tar.gz)",
+    patterns=("*.dcm", "*.dicom", "*.ima", "dicomdir", "*.zip", "*.tar", "*.tar.gz", "*.tgz"),
     can_read=can_read,
     read=read,
     scan=scan,
