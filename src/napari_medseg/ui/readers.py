@@ -8,10 +8,12 @@ import napari
 from napari.utils.notifications import show_warning
 
 from napari_medseg.io import formats, read, scan
-from napari_medseg.ui.layers import KEY, Frame, LayerTuple, Tag, frame_of, to_layer_tuples
+from napari_medseg.ui.layers import KEY, Frame, LayerTuple, Tag, frame_of, to_layer_tuples, widen_contrast_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from napari.utils.events import Event
 
     from napari_medseg.volume import Volume
 
@@ -48,7 +50,17 @@ def open_paths(path: Paths) -> "list[LayerTuple]":
         volumes = [volume for each in series for volume in read(paths[0].parent, series=each)]
     else:
         volumes = [volume for each in paths for volume in read(each)]
-    return layers_of(volumes, frame_in_use())
+    return layers_for_viewer(volumes)
+
+
+def layers_for_viewer(volumes: "Iterable[Volume]") -> "list[LayerTuple]":
+    """Return the layers of volumes for the viewer in use; npe2 tells neither readers nor samples which one that is."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return layers_of(volumes, None)
+    # What a reader returns cannot say how far the contrast slider reaches. Connected twice is connected once.
+    viewer.layers.events.inserted.connect(_on_inserted)
+    return layers_of(volumes, frame_of(viewer.layers))
 
 
 def layers_of(volumes: "Iterable[Volume]", frame: "Frame | None") -> "list[LayerTuple]":
@@ -85,10 +97,8 @@ def _series_of_slices(paths: list[Path]) -> list[str]:
     return list(dict.fromkeys(info.series_id for info in found))
 
 
-def frame_in_use() -> "Frame | None":
-    """Return the frame of the viewer that the files are opened in; npe2 does not tell a reader which one that is."""
-    viewer = napari.current_viewer()
-    return None if viewer is None else frame_of(viewer.layers)
+def _on_inserted(event: "Event") -> None:
+    widen_contrast_range(event.value)
 
 
 def _as_paths(path: Paths) -> list[Path]:

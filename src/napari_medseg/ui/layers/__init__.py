@@ -1,7 +1,7 @@
 """The only translation between volumes and predictions on one side and napari's layers on the other."""
 
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
-from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples
+from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
 from napari_medseg.ui.layers.results import add_prediction, new_labels, preview_layer, show_preview
 from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
@@ -29,4 +29,5 @@ __all__ = [
     "tag_of",
     "to_layer_tuples",
     "visible_slice",
+    "widen_contrast_range",
 ]

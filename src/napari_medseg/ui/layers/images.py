@@ -138,29 +138,44 @@ def image_display(volume: Volume) -> dict[str, Any]:
 
 
 def robust_limits(volume: Volume) -> tuple[float, float]:
-    """Return the 0.5th and 99.5th percentile of a sample of the voxels, for display.
+    """Return the 0.5th and 99.5th percentile of a sample of the voxels, for display."""
+    values = _sample(volume)
+    if not values.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
+    # Nearly all voxels have one value, as in a mask.
+    return (low, high) if low < high else value_range(volume)
 
-    Only a few planes are read, so that a lazy series stays lazy.
-    """
+
+def value_range(volume: Volume) -> tuple[float, float]:
+    """Return the smallest and the largest value in a sample of the voxels, never the same."""
+    values = _sample(volume)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _sample(volume: Volume) -> "NDArray[np.float64]":
+    """Return some 200,000 voxels that are numbers, from a few planes only, so that a lazy series stays lazy."""
     data = volume.data
     first = volume.spatial_axes[0]
     # The outer tenths of a series are often air.
-    picks = np.unique(np.linspace(0.1, 0.9, 9) * (data.shape[first] - 1)).round().astype(int)
+    picks = np.unique((np.linspace(0.1, 0.9, 9) * (data.shape[first] - 1)).round().astype(int))
     if len(volume.spatial_axes) == 2:
         picks = np.arange(data.shape[first])
     lead = tuple(n // 2 for n in data.shape[:first])
     step = max(1, int(np.sqrt(np.prod(data.shape[first + 1 :]) / 20_000)))
-    planes = data[lead][np.unique(picks)][..., ::step]
-    values = np.asarray(planes).astype(np.float64, copy=False).ravel()
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
-    if low < high:
-        return low, high
-    # Nearly all voxels have one value, as in a mask.
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if low < high else (low, low + 1.0)
+    values = np.asarray(data[lead][picks][..., ::step]).astype(np.float64, copy=False).ravel()
+    return np.asarray(values[np.isfinite(values)])
+
+
+def widen_contrast_range(layer: "Layer") -> None:
+    """Let the contrast slider of one of our images reach all values; napari lets it reach the window alone."""
+    tag = tag_of(layer)
+    if tag is None or tag.volume.kind == "labels" or tag.volume.rgb or type(layer).__name__ != "Image":
+        return
+    low, high = value_range(tag.volume)
+    shown = layer.contrast_limits
+    layer.contrast_limits_range = (min(low, shown[0]), max(high, shown[1]))
 
 
 def _labels_display(volume: Volume) -> dict[str, Any]:
