@@ -24,7 +24,7 @@ TILES_PER_PATCH = 1 / 6
 step, so validation takes about a twentieth of the time."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Score:
     """How good a network is on held-out voxels."""
 
