@@ -1,0 +1,65 @@
+"""``info`` and ``convert``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_medseg.cli.console import out, print_json, table
+from napari_medseg.errors import ReadError
+
+
+def info(
+    path: Annotated[Path, typer.Argument(help="Image file, folder of images, or folder of DICOM files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else.")] = False,
+) -> None:
+    """List the volumes found: geometry, and what the reader could not know."""
+    from napari_medseg.cli.paths import found_in
+
+    found = found_in(path)
+    if as_json:
+        print_json([{**asdict(series), "path": str(series.path)} for series in found])
+        return
+    rows = table("series", "name", "kind", "shape", "spacing (mm)", "axes", "files", "format")
+    for series in found:
+        rows.add_row(
+            series.series_id,
+            series.name,
+            series.modality or series.kind,
+            " x ".join(map(str, series.shape)),
+            "unknown" if series.spacing is None else " x ".join(f"{s:.4g}" for s in series.spacing),
+            series.axcodes or "-",
+            str(series.files),
+            series.format,
+        )
+    console = out()
+    console.print(rows)
+    for series in found:
+        for warning in series.warnings:
+            console.print(f"{series.name}: {warning}", markup=False)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Image file or folder of DICOM files.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; its suffix names the format.")],
+    series: Annotated[str | None, typer.Option(help="Which one, if there are several; see `info`.")] = None,
+) -> None:
+    """Write an image in another format, on the same grid."""
+    from napari_medseg.io import read, scan, write
+    from napari_medseg.io.format import opaque_id
+
+    found = scan(source)
+    if series is not None:
+        found = [item for item in found if item.series_id in (series, opaque_id(series))]
+    if not found:
+        raise ReadError(f"{source} has no series {series!r}.", "List its series with `napari-medseg info`.")
+    if len(found) > 1:
+        choices = ", ".join(f"{item.series_id} ({item.name})" for item in found)
+        raise ReadError(f"{source} holds {len(found)} volumes: {choices}.", "Name one with --series.")
+    volumes = read(source, series=found[0].series_id)
+    if len(volumes) > 1:
+        raise ReadError(f"{source} holds {len(volumes)} volumes of one series.", "Split the file first.")
+    write(volumes[0], target)
+    for warning in volumes[0].warnings:
+        out().print(warning, markup=False)

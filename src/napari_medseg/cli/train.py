@@ -1,0 +1,70 @@
+"""``train segmentation``."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from napari_medseg.cli.console import duration, follow, out, say, scores_text
+from napari_medseg.errors import Cancelled, ConfigError
+from napari_medseg.progress import Control
+
+commands = typer.Typer(no_args_is_help=True, help="Train a model on a folder of images and labels.")
+
+
+@commands.command()
+def segmentation(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run; the model will be in its 'bundle'.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Folder of label maps with the names of their images.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Model folder to start from.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of training or of the network.")
+    ] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--class", metavar="VALUE=NAME", help="Name of a class, such as 1=liver.")
+    ] = None,
+    scheme: Annotated[
+        Literal["dense", "sparse"],
+        typer.Option(help="dense: 0 is background. sparse: 0 is unlabelled, 255 background (strokes)."),
+    ] = "dense",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+) -> None:
+    """Train a segmentation model; the settings are listed in the documentation of training."""
+    from napari_medseg.cli.request import Request
+    from napari_medseg.training import RunFolder
+
+    request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme)
+    if resume and RunFolder(out_folder).config.exists():
+        if request != Request():
+            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
+    elif images is None or labels is None:
+        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+    else:
+        for note in request.create(out_folder, images, labels):
+            say(note)
+    train_run(out_folder)
+
+
+def train_run(folder: Path) -> None:
+    """Train in a run's folder, from its last checkpoint if it has one, and print where the model is.
+
+    Raises
+    ------
+    Cancelled
+        If the user stopped it, with how to go on.
+    """
+    from napari_medseg.training import RunFolder, TrainResult, train
+
+    control, run = Control(), RunFolder(folder)
+    try:
+        result = follow(train(run, control, resume=run.last.exists()), control)
+    except Cancelled:
+        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
+        again = f"napari-medseg train segmentation --out {shlex.quote(str(folder))} --resume"
+        raise Cancelled(kept, f"Go on with: {again}") from None
+    assert isinstance(result, TrainResult)
+    dice = "not validated" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}"
+    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {dice}", markup=False)

@@ -1,0 +1,272 @@
+"""Every command as a user runs it, with good and with bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_medseg.io import read
+from napari_medseg.models import Bundle
+
+Command = Callable[..., Any]
+
+TINY = ("--set", "size=small", "--set", "patch_size=16,16,16", "--set", "validate_every=4")
+
+
+@pytest.fixture(scope="module")
+def trained(cases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a short training run."""
+    from napari_medseg.cli.app import run
+
+    folder = tmp_path_factory.mktemp("runs") / "organs"
+    images, labels = str(cases / "images"), str(cases / "labels")
+    arguments = ["train", "segmentation", "--images", images, "--labels", labels, "--out", str(folder)]
+    assert run([*arguments, *TINY, "--set", "steps=6", "--class", "3=liver"]) == 0
+    return folder
+
+
+def is_clear(outcome: Any, *words: str) -> bool:
+    """Return whether bad input was met with one line that holds the words."""
+    lines = outcome.err.strip().splitlines()
+    return outcome.code == 2 and len(lines) == 1 and all(word in lines[0] for word in ("Error: ", *words))
+
+
+class TestInfo:
+    def test_lists_every_image_of_a_folder(self, command: Command, cases: Path) -> None:
+        outcome = command("info", cases / "images")
+        assert outcome.code == 0
+        assert [line.split()[1] for line in outcome.out.splitlines()[1:]] == ["case0", "case1", "case2"]
+        assert "16 x 40 x 40" in outcome.out
+        assert "16 x 10 x 10" in outcome.out
+
+    def test_json_is_all_there_is_on_standard_output(self, command: Command, cases: Path) -> None:
+        (series,) = command("info", cases / "images" / "case1.nii.gz", "--json").json
+        assert series["shape"] == [16, 40, 40]
+        assert series["spacing"] == pytest.approx([16, 10, 10])
+        assert (series["kind"], series["format"]) == ("image", "nifti")
+
+    def test_a_dicom_file(self, command: Command) -> None:
+        from napari_medseg.data.samples import _package_folder
+
+        folder = _package_folder("pydicom")
+        assert folder is not None
+        (series,) = command("info", folder / "data/test_files/CT_small.dcm", "--json").json
+        assert (series["modality"], series["shape"]) == ("CT", [1, 128, 128])
+
+    @pytest.mark.parametrize("content", [b"", b"text", b"\x5c\x01\x00\x00" + bytes(100)])
+    def test_a_damaged_file_is_one_clear_line(self, command: Command, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "scan.nii"
+        path.write_bytes(content)
+        assert is_clear(command("info", path), "scan.nii")
+
+    def test_a_path_that_is_not_there(self, command: Command, tmp_path: Path) -> None:
+        assert is_clear(command("info", tmp_path / "nothing"), "nothing")
+        assert is_clear(command("info", tmp_path), "holds no")
+
+
+class TestConvert:
+    def test_keeps_voxels_and_place(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        source, target = cases / "images" / "case0.nii.gz", tmp_path / "new" / "case.medvol"
+        assert command("convert", source, target).code == 0
+        assert command("convert", target, tmp_path / "back.nii").code == 0
+        first, last = nib.load(source), nib.load(tmp_path / "back.nii")
+        np.testing.assert_array_equal(np.asarray(first.dataobj), np.asarray(last.dataobj))
+        np.testing.assert_allclose(first.affine, last.affine, atol=1e-5)
+
+    def test_an_unknown_suffix_or_series(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        source = cases / "images" / "case0.nii.gz"
+        assert is_clear(command("convert", source, tmp_path / "out.xyz"), "out.xyz", ".nii.gz")
+        assert is_clear(command("convert", source, tmp_path / "out.nii", "--series", "1.2.3"), "1.2.3")
+
+
+class TestModels:
+    def test_an_empty_collection(self, command: Command) -> None:
+        assert "dynunet" in command("models").out
+        listed = command("models", "--json").json
+        assert listed["models"] == []
+        assert "dynunet" in listed["architectures"]
+
+    def test_an_installed_model(self, command: Command, trained: Path) -> None:
+        from napari_medseg.models import install
+
+        install(Bundle.load(trained / "bundle"))
+        (model,) = command("models", "--json").json["models"]
+        assert model["spec"]["name"] == "organs"
+        assert "liver" in command("models").out
+
+
+class TestTrain:
+    def test_leaves_a_model_with_the_classes_of_the_labels(self, trained: Path) -> None:
+        spec = Bundle.load(trained / "bundle").spec
+        assert (spec.name, spec.classes[3].name, spec.classes[3].value) == ("organs", "liver", 3)
+        assert [entry.value for entry in spec.classes] == list(range(len(spec.classes)))
+
+    def test_goes_on_from_a_model(self, command: Command, cases: Path, trained: Path, tmp_path: Path) -> None:
+        folders = ("--images", cases / "images", "--labels", cases / "labels", "--out", tmp_path / "run")
+        outcome = command("train", "segmentation", *folders, "--init", trained / "bundle", "--set", "steps=2")
+        assert outcome.code == 0, outcome.err
+        assert str(tmp_path / "run" / "bundle") in outcome.out
+
+    def test_ctrl_c_keeps_the_model_and_says_how_to_go_on(self, cases: Path, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        head = [sys.executable, "-m", "napari_medseg", "train", "segmentation", "--out", str(run)]
+        folders = ["--images", str(cases / "images"), "--labels", str(cases / "labels")]
+        long = [*head, *folders, *TINY, "--set", "steps=100000", "--set", "checkpoint_seconds=0"]
+        with subprocess.Popen(long, stderr=subprocess.PIPE, text=True) as training:
+            deadline = time.monotonic() + 60
+            while not (run / "checkpoints" / "last.pt").exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            training.send_signal(signal.SIGINT)
+            _out, err = training.communicate(timeout=60)
+        assert training.returncode == 130
+        assert f"--out {run} --resume" in err
+        assert "Traceback" not in err
+        assert Bundle.load(run / "bundle").spec.name == "run"
+        with subprocess.Popen([*head, "--resume"], stderr=subprocess.PIPE, text=True) as again:
+            time.sleep(4)
+            again.send_signal(signal.SIGTERM)
+            _out, err = again.communicate(timeout=60)
+        assert (again.returncode, "Traceback" in err) == (130, False)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("--set", "stepz=5"), ("stepz", "learning_rate", "size")),
+            (("--set", "learning_rate=fast"), ("learning_rate", "'fast'")),
+            (("--set", "learning_rate"), ("key=value",)),
+            (("--set", "size=huge"), ("size", "huge")),
+            (("--minutes", "-1"), ("minutes",)),
+            (("--minutes", "soon"), ("--minutes",)),
+            (("--init", "nowhere"), ("nowhere",)),
+            (("--class", "99=tumour"), ("99",)),
+            (("--class", "liver"), ("key=value",)),
+            (("--scheme", "dotted"), ("--scheme",)),
+            (("--set", "device=cuda:77", "--set", "steps=1"), ("cuda:77",)),
+        ],
+    )
+    def test_bad_settings(
+        self, command: Command, cases: Path, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+    ) -> None:
+        folders = ("--images", cases / "images", "--labels", cases / "labels", "--out", tmp_path / "run")
+        assert is_clear(command("train", "segmentation", *folders, *arguments), *words)
+
+    def test_bad_folders(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        train, out = ("train", "segmentation", "--out", tmp_path / "run"), tmp_path
+        images, labels = cases / "images", cases / "labels"
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        assert is_clear(command(*train, "--images", images), "--labels")
+        assert is_clear(command(*train, "--images", empty, "--labels", labels), "empty")
+        assert is_clear(command(*train, "--images", images, "--labels", out / "no"), "no")
+        assert is_clear(command(*train, "--images", images, "--labels", images), "not a label map")
+        assert is_clear(command(*train, "--resume"), "--images")
+        assert is_clear(command("train", "classification", "--out", out), "classification")
+        (empty / "other.nii.gz").write_bytes((labels / "case0.nii.gz").read_bytes())
+        assert is_clear(command(*train, "--images", images, "--labels", empty), "other.nii.gz", "1 of 1")
+
+    def test_a_run_is_not_overwritten(self, command: Command, cases: Path, trained: Path) -> None:
+        folders = ("--images", cases / "images", "--labels", cases / "labels", "--out", trained)
+        assert is_clear(command("train", "segmentation", *folders), "already holds")
+        assert is_clear(command("train", "segmentation", "--out", trained, "--resume", "--minutes", "3"), "goes on")
+
+
+class TestPredictAndEvaluate:
+    def test_labels_lie_on_the_exact_grid_of_their_images(
+        self, command: Command, cases: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        outcome = command("predict", trained / "bundle", cases / "images", "--out", tmp_path, "--json")
+        assert [Path(case["labels"]).name for case in outcome.json] == [f"case{n}.nii.gz" for n in range(3)]
+        for case in outcome.json:
+            image, labels = nib.load(case["image"]), nib.load(case["labels"])
+            assert image.shape == labels.shape
+            np.testing.assert_array_equal(image.affine, labels.affine)
+            (volume,) = read(case["labels"])
+            assert volume.geometry is not None
+            liver = (np.asarray(volume.data) == 3).sum() * volume.geometry.voxel_volume_ml
+            assert case["volumes_ml"]["liver"] == pytest.approx(liver)
+
+    def test_a_bad_image_does_not_stop_the_others(
+        self, command: Command, cases: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "bad.nii.gz").write_bytes(b"not an image")
+        good = cases / "images" / "case0.nii.gz"
+        outcome = command("predict", trained / "bundle", tmp_path / "bad.nii.gz", good, "--out", tmp_path / "out")
+        assert outcome.code == 2
+        assert "bad.nii.gz" in outcome.err
+        assert "1 of 2" in outcome.err
+        assert (tmp_path / "out" / "case0.nii.gz").exists()
+
+    def test_two_images_of_one_name_are_refused(
+        self, command: Command, cases: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        image = cases / "images" / "case0.nii.gz"
+        assert is_clear(command("predict", trained / "bundle", image, image, "--out", tmp_path), "case0")
+
+    def test_bad_model_and_settings(self, command: Command, cases: Path, trained: Path, tmp_path: Path) -> None:
+        image = cases / "images" / "case0.nii.gz"
+        assert is_clear(command("predict", tmp_path / "nothing", image, "--out", tmp_path), "nothing")
+        assert is_clear(
+            command("predict", trained / "bundle", image, "--out", tmp_path, "--set", "overlap=2"), "overlap"
+        )
+        assert is_clear(command("predict", trained / "bundle", "--out", tmp_path), "IN")
+
+    def test_perfect_labels_score_one(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        folders = ("--predictions", cases / "labels", "--references", cases / "labels")
+        outcome = command("evaluate", "segmentation", *folders, "--json", tmp_path / "deep" / "scores.json")
+        assert outcome.code == 0
+        report = json.loads((tmp_path / "deep" / "scores.json").read_text())
+        assert all(scores["dice"] == 1 and scores["hd95"] == 0 for scores in report["mean"].values())
+        assert "1.000" in outcome.out
+
+    def test_evaluate_names_what_does_not_fit(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        evaluate = ("evaluate", "segmentation", "--predictions")
+        assert is_clear(command(*evaluate, tmp_path, "--references", cases / "labels"), str(tmp_path))
+        assert is_clear(command(*evaluate, cases / "labels", "--references", tmp_path / "no"), "no")
+
+
+class TestProcess:
+    def test_light_commands_stay_light(self, cases: Path) -> None:
+        code = (
+            "import sys\nfrom napari_medseg.cli.app import run\n"
+            f"run(['info', {str(cases / 'images')!r}])\nrun(['--help'])\nrun(['models'])\n"
+            "sys.exit(bool({'torch', 'monai', 'distributed', 'napari'} & set(sys.modules)))"
+        )
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+    def test_python_m_is_the_command(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_medseg", "info", "nothing"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("Error: ")
+
+    def test_no_command_shows_help(self, command: Command) -> None:
+        outcome = command()
+        assert "predict" in outcome.out
+        assert outcome.err == ""
+
+    def test_an_unexpected_error_is_one_line_too(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        import napari_medseg.cli.paths as paths
+
+        def broken(_path: Path) -> None:
+            raise RuntimeError("first line\nsecond line")
+
+        monkeypatch.setattr(paths, "found_in", broken)
+        assert is_clear(command("info", "x"), "RuntimeError: first line second line")
+        monkeypatch.setenv("NAPARI_MEDSEG_TRACEBACK", "1")
+        with pytest.raises(RuntimeError):
+            command("info", "x")
+
+    def test_a_closed_pipe_is_no_error(self, cases: Path) -> None:
+        line = f"{sys.executable} -m napari_medseg info {cases / 'images'} | head -c 1"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
+        assert "Traceback" not in done.stderr
