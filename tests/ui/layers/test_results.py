@@ -12,6 +12,7 @@ from napari_medseg.prediction import LabelMap, Prediction
 from napari_medseg.ui.layers import (
     add_prediction,
     frame_of,
+    image_volume,
     labels_volume,
     new_labels,
     preview_layer,
@@ -156,6 +157,34 @@ def test_a_prediction_on_a_foreign_turned_image_is_turned_with_it(viewer) -> Non
     foreign = viewer.add_image(np.zeros((6, 7, 8)), scale=(2, 1, 1), rotate=(0, 0, 30), translate=(1, 2, 3))
     layer = add_prediction(viewer, foreign, Volume(np.ones((6, 7, 8), np.uint8), None, kind="labels"), CLASSES)
     assert layer.data_to_world((1, 2, 3)) == pytest.approx(foreign.data_to_world((1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"scale": (500, 250, 250), "units": "um"},
+        {"scale": (2, 1, 1), "rotate": (0, 0, 30), "translate": (1, 2, 3)},
+        {"scale": (2, -1, 1), "shear": (0, 0, 0.1)},
+        {},
+    ],
+    ids=["micrometres", "turned", "sheared", "nowhere"],
+)
+def test_labels_on_a_foreign_image_have_its_grid(viewer, place) -> None:
+    foreign = viewer.add_image(np.zeros((6, 7, 8)), **place)
+    labels = viewer.add_layer(new_labels(foreign, CLASSES[1:]))
+    assert tag_of(labels) is not None
+    found, image = labels_volume(labels), image_volume(foreign)
+    assert found.geometry == image.geometry
+    assert (found.geometry is None) == (not place)
+
+
+def test_labels_on_a_moved_oblique_image_have_its_grid(viewer, image) -> None:
+    image.translate = np.add(image.translate, (5, 0, 0))
+    labels = viewer.add_layer(new_labels(image, CLASSES[1:]))
+    assert labels_volume(labels).geometry == image_volume(image).geometry
+    image.translate = np.subtract(image.translate, (5, 0, 0))
+    moved = labels_volume(labels).geometry
+    assert moved.matches(image_volume(image).geometry) is False
 
 
 def test_a_prediction_on_a_time_series_is_of_space_alone(viewer, make_volume) -> None:

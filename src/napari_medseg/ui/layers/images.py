@@ -236,8 +236,7 @@ def layer_geometry(layer: "Layer", frame: Frame | None = None) -> tuple[Geometry
     """
     count = min(int(layer.ndim), 3)
     shape, transform = spatial_shape(layer, count), spatial_transform(layer, count)
-    units = layer.units[-count:]
-    measured = any(unit.is_compatible_with("mm") for unit in units)
+    measured = any(unit.is_compatible_with("mm") for unit in layer.units[-count:])
     if not measured and same_place(transform, np.eye(count, count + 1), shape):
         return None, (f"{layer.name} has no position or voxel size, so it is taken as it is stored.",)
     tag = layer.metadata.get(KEY)
@@ -253,15 +252,9 @@ def layer_geometry(layer: "Layer", frame: Frame | None = None) -> tuple[Geometry
             f"{layer.name} was not opened by this plugin: its grid is taken from the layer's scale and position, and "
             f"its axes as inferior, posterior and left. Open the file with this plugin for the exact grid.",
         )
-    factors = np.array([_millimetres(unit) for unit in units])
     world = np.zeros((3, 4))
-    world[3 - count :, :count] = transform[:, :-1] * factors[:, None]
-    world[3 - count :, 3] = transform[:, -1] * factors
+    world[3 - count :, :count] = transform[:, :-1]
+    world[3 - count :, 3] = transform[:, -1]
     affine = np.eye(4)
     affine[:3] = (frame or Frame.patient()).world_from_ras.T @ world
     return Geometry(shape, affine), warnings
-
-
-def _millimetres(unit: Any) -> float:  # noqa: ANN401 - pint's units are not typed
-    """Return the mm in one of `unit`; a number without a length is taken as mm."""
-    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else 1.0

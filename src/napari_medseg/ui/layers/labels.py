@@ -10,7 +10,7 @@ from napari_medseg.errors import GeometryError
 from napari_medseg.ui.layers.classes import classes_of
 from napari_medseg.ui.layers.images import image_volume, layer_geometry
 from napari_medseg.ui.layers.regrid import pull
-from napari_medseg.ui.layers.tag import Tag, frame_of, same_place, spatial_shape, spatial_transform, tag_of
+from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, same_place, spatial_shape, spatial_transform, tag_of
 from napari_medseg.ui.layers.world import Frame
 from napari_medseg.volume import Geometry, Volume
 
@@ -156,8 +156,14 @@ def _on_image(layer: "Labels", image: "Layer", flips: tuple[int, ...]) -> Volume
 
 
 def layer_tag(image: "Layer") -> Tag:
-    """Return the tag of an image layer; a foreign one gets that of the volume it shows."""
-    return tag_of(image) or Tag(image_volume(image), Frame.patient())
+    """Return the tag of an image layer; a foreign or moved one gets that of the volume it shows."""
+    tag = tag_of(image)
+    if tag is not None:
+        return tag
+    stale = image.metadata.get(KEY)
+    volume = image_volume(image)
+    lies = spatial_transform(image, len(volume.spatial_axes))
+    return Tag(volume, stale.frame if isinstance(stale, Tag) else Frame.patient(), lies=lies)
 
 
 def _flips_onto(layer: "Labels", image: "Layer") -> tuple[int, ...] | None:

@@ -172,7 +172,7 @@ def _labels_layer(image: "Image", labels: "NDArray[np.integer]", role: Role, nam
         modality=base.volume.modality,
         series_id=base.volume.series_id,
     )
-    tag = Tag(volume, base.frame, base.shown_on, role, image.unique_id)
+    tag = replace(base, volume=volume, role=role, image=image.unique_id)
     count = len(base.volume.spatial_axes)
     layer = Labels(_shown(tag), name=name, **_place(image, count))
     layer.metadata = {KEY: replace(tag, layer=layer.unique_id)}

@@ -1,7 +1,7 @@
 """What our layers remember of the volume that they show."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class Tag:
     """The world's axes in the patient, as they were when the layer was made."""
     shown_on: Geometry | None = None
     """Grid along the world's axes that a series which does not fit the frame is resampled to; None for all others."""
+    lies: "NDArray[np.float64] | None" = None
+    """(n, n + 1) matrix from spatial index to world mm of a layer on a foreign image, which may lie askew; None for all
+    that lie along the world's axes."""
     role: Role = "opened"
     """What the layer is for. A ``prediction`` may be replaced by the next one; the user's stroke makes it
     ``painted``, which nothing of ours ever overwrites."""
@@ -48,22 +51,32 @@ class Tag:
         """The exact grid of the volume."""
         return self.volume.geometry
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels of the layer along its spatial axes."""
+        return self.volume.spatial_shape if self.shown_on is None else self.shown_on.shape
+
+    @property
+    def transform(self) -> "NDArray[np.float64]":
+        """(n, n + 1) matrix from spatial index to world mm that the layer has as long as nobody moves it."""
+        grid = self.shown_on or self.geometry
+        if self.lies is not None:
+            return self.lies
+        if grid is None:
+            return np.eye(len(self.shape), len(self.shape) + 1)
+        placement = self.frame.place(grid)
+        return np.column_stack([np.diag(placement.scale), placement.translate])
+
 
 def tag_of(layer: "Layer") -> Tag | None:
     """Return the tag of a layer that still lies where it was put; None for foreign, moved or reshaped layers."""
     tag = layer.metadata.get(KEY)
     if not isinstance(tag, Tag):
         return None
-    grid = tag.shown_on or tag.geometry
-    shape = tag.volume.spatial_shape if grid is None else grid.shape
+    shape = tag.shape
     if layer.ndim < len(shape) or spatial_shape(layer, len(shape)) != shape:
         return None
-    scale, translate = np.ones(len(shape)), np.zeros(len(shape))
-    if grid is not None:
-        placement = tag.frame.place(grid)
-        scale, translate = np.array(placement.scale), np.array(placement.translate)
-    expected = np.column_stack([np.diag(scale), translate])
-    return tag if same_place(spatial_transform(layer, len(shape)), expected, shape) else None
+    return tag if same_place(spatial_transform(layer, len(shape)), tag.transform, shape) else None
 
 
 def frame_of(layers: "Iterable[Layer]") -> Frame | None:
@@ -82,10 +95,18 @@ def spatial_shape(layer: "Layer", count: int) -> tuple[int, ...]:
 
 
 def spatial_transform(layer: "Layer", count: int) -> "NDArray[np.float64]":
-    """Return the (count, count + 1) matrix from index to world position along a layer's last `count` axes."""
+    """Return the (count, count + 1) matrix from index to world mm along a layer's last `count` axes.
+
+    Numbers without a length unit are taken as mm.
+    """
     origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))[-count:]
     corners = [np.array(layer.data_to_world(step))[-count:] for step in np.eye(layer.ndim)[-count:]]
-    return np.column_stack([*(corner - origin for corner in corners), origin])
+    millimetres = np.array([_millimetres(unit) for unit in layer.units[-count:]])
+    return np.asarray(np.column_stack([*(corner - origin for corner in corners), origin]) * millimetres[:, None])
+
+
+def _millimetres(unit: Any) -> float:  # noqa: ANN401 - pint's units are not typed
+    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else 1.0
 
 
 def same_place(
