@@ -70,7 +70,9 @@ install_python_packages() {
   if [[ -z $uv ]]; then fetch_uv; uv=$(find_uv); fi
   [[ -x .venv/bin/python ]] || "$uv" venv --quiet --python '>=3.11,<3.14' .venv
   echo "setup: installing Python packages into .venv (several GB, torch with CUDA is most of it)"
-  "$uv" pip install --quiet --python .venv --compile-bytecode --constraint constraints.txt \
+  # Somebody who watches sees the download; a log stays short.
+  local output=--quiet; if [[ -t 2 ]]; then output=--color=auto; fi
+  "$uv" pip install "$output" --python .venv --compile-bytecode --constraint constraints.txt \
     --build-constraint constraints.txt --group test --group docs --editable '.[sample,desktop]'
 }
 
