@@ -55,6 +55,15 @@ def test_a_voxel_is_shown_where_a_radiologist_looks_for_it(make_volume, tilt) ->
         assert np.linalg.norm(moved) == pytest.approx(5, abs=1e-3)
 
 
+def test_a_plane_that_does_not_fit_the_frame_is_shown_in_its_own(make_volume) -> None:
+    straight = np.array([[0, -0.5, 0, 40], [-0.7, 0, 0, 30], [0, 0, 1, 20], [0, 0, 0, 1.0]])
+    plane = Geometry((40, 50), straight)
+    oblique = frame_of([layer_of(make_volume("LPS", (25, 14, -19)))])
+    layer = layer_of(Volume(np.zeros((40, 50), np.float32), plane), oblique)
+    np.testing.assert_allclose(layer.scale, (0.7, 0.5))
+    assert geometry_of(layer) is plane
+
+
 def test_without_obliquity_the_world_reads_as_patient_coordinates(make_volume) -> None:
     volume = make_volume("AIR")
     position = layer_of(volume).data_to_world((1, 2, 3))
@@ -245,6 +254,12 @@ def test_labels_stored_as_floating_point_become_whole_numbers() -> None:
     layer = layer_of(Volume(np.array([[0.0, 1.0], [300.0, np.nan]]), None, kind="labels"))
     assert layer.data.dtype == np.uint16
     np.testing.assert_array_equal(layer.data, [[0, 1], [300, 0]])
+
+
+def test_masks_are_labels() -> None:
+    layer = layer_of(Volume(np.eye(4, dtype=bool), None, kind="labels"))
+    assert layer.data.dtype == np.uint8
+    assert list(layer.features["name"]) == ["background", "class 1"]
 
 
 def test_fractions_are_no_labels() -> None:

@@ -112,6 +112,18 @@ def test_labels_of_an_equal_series_are_taken_as_they_are(make_volume) -> None:
     assert np.argwhere(found.data).tolist() == [[1, 2, 3]]
 
 
+def test_labels_stored_the_other_way_round_are_turned_not_moved(make_volume) -> None:
+    viewer, volume = ViewerModel(), make_volume("LPS", (12, -9, 0))
+    image = opened(viewer, volume)
+    labels = np.zeros(volume.data.shape, np.uint8)
+    labels[1, 2, 3] = 3
+    turned = Volume(np.flip(labels, (0, 2)), volume.geometry.flipped(0).flipped(2), name="atlas", kind="labels")
+    found = labels_on(opened(viewer, turned), image)
+    assert found.geometry is volume.geometry
+    assert not found.warnings
+    np.testing.assert_array_equal(found.data, labels)
+
+
 def test_labels_read_from_a_file_come_back_exactly(make_volume, some_axcodes, some_tilt) -> None:
     viewer, volume = ViewerModel(), make_volume(some_axcodes, some_tilt, kind="labels")
     found = labels_volume(opened(viewer, volume))

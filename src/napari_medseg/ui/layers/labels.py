@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -86,9 +86,21 @@ def labels_on(layer: "Labels", image: "Layer") -> Volume:
                 MAKE_LABELS,
             )
         return replace(found, geometry=target.geometry)
-    if found.geometry.matches(target.geometry):
-        return replace(found, geometry=target.geometry)
-    return _moved(found, layer.name, image.name, target.geometry)
+    return _turned(found, target.geometry) or _moved(found, layer.name, image.name, target.geometry)
+
+
+def _turned(found: Volume, target: Geometry) -> Volume | None:
+    """Return labels on a grid of the same voxels, whichever way its axes run; None if the voxels are others."""
+    spatial = found.spatial_axes
+    for flips in product((False, True), repeat=len(spatial)):
+        grid = found.geometry
+        for axis in np.flatnonzero(flips):
+            grid = None if grid is None else grid.flipped(int(axis))
+        if grid is not None and grid.matches(target):
+            axes = tuple(spatial[axis] for axis in np.flatnonzero(flips))
+            data = np.flip(np.asarray(found.data), axes) if axes else found.data
+            return replace(found, data=data, geometry=target)
+    return None
 
 
 def _moved(found: Volume, labels_name: str, image_name: str, target: Geometry) -> Volume:
@@ -180,7 +192,9 @@ def _flips_onto(layer: "Labels", image: "Layer") -> tuple[int, ...] | None:
     return None
 
 
-def _flipped(transform: "NDArray[np.float64]", shape: tuple[int, ...], flips: tuple[bool, ...]) -> Any:  # noqa: ANN401
+def _flipped(
+    transform: "NDArray[np.float64]", shape: tuple[int, ...], flips: tuple[bool, ...]
+) -> "NDArray[np.float64]":
     """Return the index-to-world matrix of an array flipped along some axes."""
     turned = transform.copy()
     for axis in np.flatnonzero(flips):
