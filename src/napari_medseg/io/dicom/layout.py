@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.io.dicom.frame import Plane
+from napari_medseg.io.orientation import grid_from_lps
 from napari_medseg.volume import Geometry
 
 EVEN_SHARE, EVEN_MM = 0.02, 0.02
@@ -23,7 +24,6 @@ LONGEST_FILL = 3
 """Neighbouring missing slices that are filled in at most."""
 SMALLEST_BLOCK = 3
 TILT_DEGREES = 0.1
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,8 @@ def _tilt_note(plane: Plane, step: NDArray[np.float64]) -> tuple[str, ...]:
 def _grid(
     plane: Plane, origin: NDArray[np.float64], step: NDArray[np.float64], count: int, shape: tuple[int, int]
 ) -> Geometry:
-    affine = np.eye(4)
-    affine[:3, 0] = step
-    affine[:3, 1] = np.array(plane.orientation[3:]) * plane.spacing[0]
-    affine[:3, 2] = np.array(plane.orientation[:3]) * plane.spacing[1]
-    affine[:3, 3] = origin
-    return Geometry((count, *shape), LPS_TO_RAS @ affine)
+    down, right = np.array(plane.orientation[3:]), np.array(plane.orientation[:3])
+    return grid_from_lps((count, *shape), [step, down * plane.spacing[0], right * plane.spacing[1]], origin)
 
 
 def _listed(numbers: list[int]) -> str:

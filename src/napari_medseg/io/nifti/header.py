@@ -107,16 +107,20 @@ class NiftiHeader:
         return np.array([(start + step * i) * unit for i in range(steps)])
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file that may be gzipped."""
+def is_gzipped(path: Path) -> bool:
+    """Return whether a file starts like a gzip stream."""
     with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", igzip.IGzipFile(str(path), "rb")) if zipped else path.open("rb")
+        return file.read(2) == b"\x1f\x8b"
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """Open a file that may be gzipped, for reading what is inside."""
+    return cast("IO[bytes]", igzip.IGzipFile(str(path), "rb")) if is_gzipped(path) else path.open("rb")
 
 
 def read_header(path: Path) -> NiftiHeader:
     """Read and check the header of a single file, or of the ``.hdr`` half of a pair."""
-    with open_bytes(path) as file:
+    with open_plain(path) as file:
         start = file.read(540)
         size = _header_size(start, path)
         pair = start[4 if size == 540 else 344 :][:3] in (b"ni1", b"ni2")
@@ -221,7 +225,7 @@ def is_nifti(path: Path) -> bool:
     if path.name.lower().endswith((".img", ".img.gz")):
         return header_of_pair(path) is not None
     try:
-        with open_bytes(path) as file:
+        with open_plain(path) as file:
             _header_size(file.read(540), path)
     except (OSError, EOFError, gzip.BadGzipFile, ReadError):
         return False

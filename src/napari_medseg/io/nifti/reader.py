@@ -5,15 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.errors import ReadError
 from napari_medseg.io.format import ReadOptions, SeriesInfo, opaque_id, stem
-from napari_medseg.io.limits import DEFLATE_LIMIT, check_size
-from napari_medseg.io.nifti.header import NiftiHeader, open_bytes, read_header
+from napari_medseg.io.nifti.header import NiftiHeader, is_gzipped, read_header
 from napari_medseg.io.orientation import nearest_zyx
+from napari_medseg.io.stored import Source, Stored, load
 from napari_medseg.io.values import rescaled
 from napari_medseg.volume import Volume
-
-BLOCK_BYTES = 1 << 25
 
 
 def read_volume(path: Path, options: ReadOptions) -> Volume:
@@ -91,40 +88,9 @@ def _oriented(
 def _stored(header: NiftiHeader, options: ReadOptions) -> NDArray[np.generic]:
     """Return the stored values as a (..., z, y, x[, colour]) array in native byte order."""
     dtype = header.raw.get_data_dtype()
-    name = header.image.name
     shape = tuple(int(n) for n in header.raw.get_data_shape())
-    size = check_size(shape, dtype, name)
-    array = np.empty(shape[::-1], dtype)
-    _fill(array.reshape(-1).view(np.uint8), header, size, options)
+    source = Source(header.image, skip=int(header.raw["vox_offset"]))
+    array = load(Stored((source,), "gzip" if is_gzipped(header.image) else "raw", shape[::-1], dtype), options)
     if dtype.fields:
         return array.view(np.uint8).reshape(*array.shape, len(dtype.fields))
-    if not dtype.isnative:
-        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
     return array.astype(np.float64) if dtype.itemsize == 16 and dtype.kind == "f" else array
-
-
-def _fill(target: NDArray[np.uint8], header: NiftiHeader, size: int, options: ReadOptions) -> None:
-    """Read exactly the bytes of the voxels, block by block."""
-    path, offset = header.image, int(header.raw["vox_offset"])
-    on_disk = path.stat().st_size
-    with open_bytes(path) as file:
-        zipped = not hasattr(file, "raw") or type(file).__module__ != "_io"
-        possible = on_disk * DEFLATE_LIMIT if zipped else on_disk
-        if offset < 0 or offset + size > possible:
-            raise _short(path.name, offset + size, possible)
-        file.seek(offset)
-        view = target.data
-        done = 0
-        while done < size:
-            options.step(f"Reading {path.name}", done, size)
-            got = file.readinto(view[done : done + BLOCK_BYTES])  # type: ignore[attr-defined]
-            if not got:
-                raise _short(path.name, offset + size, offset + done)
-            done += got
-        # Reaching the end of a gzip stream checks its sum.
-        if zipped:
-            file.read(1)
-
-
-def _short(name: str, needed: int, there: int) -> ReadError:
-    return ReadError(f"{name} is truncated: {needed} bytes are needed, at most {there} are there.", "Copy it again.")
