@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_medseg.errors import MedsegError, ReadError
+from napari_medseg.errors import Cancelled, MedsegError, ReadError
 from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, formats
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Volume
@@ -102,8 +102,10 @@ def clear_errors(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into one `ReadError` that says which file and why."""
     try:
         yield
-    except MedsegError:
+    except (ReadError, Cancelled):
         raise
+    except MedsegError as error:
+        raise ReadError(f"{path.name}: {error.problem}", error.remedy) from error
     except MemoryError as error:
         raise ReadError(
             f"{path.name} claims more data than fits in memory.", "Check that the file is not damaged."

@@ -1,0 +1,1 @@
+"""The parts of the NRRD format: header, reader, writer."""
