@@ -59,6 +59,23 @@ def test_the_screen_is_radiological(
     assert columns.mean() < picture.shape[1] / 2
 
 
+def test_the_3d_view_is_no_mirror_image(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+    viewer = make_napari_viewer(show=True)
+    (layer,) = viewer.open(str(save(tmp_path / "ball.nii")), plugin="napari-medseg")
+    layer.contrast_limits = (0, 1000)
+    viewer.dims.ndisplay = 3
+    viewer.reset_view()
+    # Seen from the feet, as an axial slice is: front up, the patient's right on the left.
+    picture = viewer.screenshot(flash=False, canvas_only=True)[..., 0]
+    rows, columns = np.nonzero(picture > 128)
+    assert len(rows) > 50
+    assert rows.mean() < picture.shape[0] / 2
+    assert columns.mean() < picture.shape[1] / 2
+    towards_viewer = -np.array(viewer.scene.camera.view_direction)
+    # The eye is where the feet are: world axis 0 grows to the feet.
+    assert towards_viewer[0] > 0.9
+
+
 def test_the_contrast_slider_of_an_opened_file_reaches_all_values(make_napari_viewer: MakeViewer) -> None:
     viewer = make_napari_viewer()
     viewer.open_sample("napari-medseg", "ct_phantom")
