@@ -93,7 +93,8 @@ def test_labels_come_back_to_the_image_s_voxels_from_another_spacing():
     assert (output.labels[6:] == 0).all()
 
 
-def test_resampled_logits_are_those_of_monai_s_inverse():
+@pytest.mark.parametrize("shear", [0.0, 1e-7, 0.05, -0.3])
+def test_resampled_logits_are_those_of_monai_s_inverse(shear):
     from monai.data.meta_tensor import MetaTensor
     from monai.transforms import SpatialResample
 
@@ -103,6 +104,7 @@ def test_resampled_logits_are_those_of_monai_s_inverse():
     affine = scan("RAI", (1.3, 0.7, 2.1)).geometry.affine
     source = Geometry((17, 9, 21), affine)
     step = np.diag([1.7, 0.45, 1.0, 1.0])
+    step[:2, 1:3] += shear
     target = Geometry((10, 19, 21), affine @ step)
     logits = torch.randn((3, 17, 9, 21), generator=torch.Generator().manual_seed(0))
     theirs = SpatialResample(mode="bilinear", padding_mode="border")(
@@ -117,7 +119,7 @@ def test_resampled_logits_are_those_of_monai_s_inverse():
                 values = planes[k]
                 ours[k, planes.start : planes.start + len(values)] = values
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
-    assert torch.equal(ours.argmax(0), theirs.argmax(0))
+    assert (ours == theirs).float().mean() > 0.99
 
 
 def test_probabilities_sum_to_one_and_agree_with_the_labels():

@@ -44,11 +44,13 @@ class Case:
     flips: tuple[int, int, int] = (1, 1, 1)
     slope: float | None = None
     holes: bool = False
+    shear: float = 0.0
 
     def affine(self) -> np.ndarray:
         affine = np.eye(4)
         rotation = Rotation.from_euler("xyz", self.degrees, degrees=True).as_matrix()
         affine[:3, :3] = rotation @ np.diag(np.multiply(self.spacing, self.flips))
+        affine[0, 1] += self.shear
         affine[:3, 3] = (-71.3, 40.25, 12.5)
         return affine
 
@@ -77,6 +79,9 @@ CASES = {
         spacing=(1.1, 0.9, 2.2),
         degrees=(20, -15, 50),
         flips=(1, -1, 1),
+    ),
+    "sheared-resampled": Case(
+        {"patch_size": (16, 16, 16), "spacing": (1.0, 1.0, 1.0)}, (30, 28, 26), spacing=(0.8, 0.9, 1.3), shear=0.2
     ),
     "planes-of-a-volume": Case(
         {"dims": 2, "patch_size": (16, 24), "intensity": Intensity(kind="zscore", nonzero=True)},

@@ -23,7 +23,34 @@ __all__ = ["Placement", "PredictOptions", "PredictionFiles", "predict", "volumes
 def predict(
     volume: "Volume", bundle: "Bundle", options: PredictOptions | None = None, control: "Control | None" = None
 ) -> "Iterator[Event]":
-    """Predict on an image; see `napari_medseg.inference.engine.predict`."""
+    """Predict on an image.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image; left as it is.
+    bundle : Bundle
+        The model.
+    options : PredictOptions, optional
+        How to predict.
+    control : Control, optional
+        Cancels and pauses, within one batch of tiles.
+
+    Yields
+    ------
+    Event
+        `Progress` with the time left per batch, `Note` events, and last `Finished` with a `Prediction` on the
+        image's own grid.
+
+    Raises
+    ------
+    BundleError, DataError
+        If the model is damaged or does not fit the image.
+    DeviceError
+        If the device is absent or its memory is too small.
+    Cancelled
+        If `control` was cancelled.
+    """
     from napari_medseg.inference.engine import predict as run
 
     yield from run(volume, bundle, options, control)
