@@ -168,7 +168,7 @@ def _decode(value: bytes, vr: str, order: str) -> tuple[float, ...]:
     code = NUMBER_CODES.get(vr) or BULK_CODES.get(vr)
     if code is not None:
         count = len(value) // calcsize(order + code)
-        return tuple(unpack_from(f"{order}{count}{code}", value))
+        return tuple(map(float, unpack_from(f"{order}{count}{code}", value)))
     try:
         found = tuple(float(part) for part in value.decode("latin-1").strip(" \0").split("\\"))
     except ValueError:

@@ -10,8 +10,9 @@ from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.decode import describe, volume_of
 from napari_medseg.io.dicom.files import Found, find, is_dicom
 from napari_medseg.io.dicom.pixels import PixelFormat
+from napari_medseg.io.dicom.segmentation import describe_segmentation, is_segmentation, label_maps_of
 from napari_medseg.io.dicom.series import Stack, stacks_of
-from napari_medseg.io.format import Format, ReadOptions, SeriesInfo
+from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, info_of
 from napari_medseg.volume import Volume
 
 
@@ -23,26 +24,37 @@ def can_read(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> list[Volume]:
-    """Return one volume per stack of slices, time series and the like as one volume with a leading axis."""
+    """Return one volume per stack of slices, time series and the like as one volume with a leading axis.
+
+    Segmentations come as label maps, after the images.
+    """
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
             return read(folder, options)
     found = find(path, options)
-    stacks = [stack for stack in _stacks(found, path) if options.wants(stack.series_id)]
-    return [volume_of(stack, options) for stack in stacks]
+    segmentations = [file for file in found.files if is_segmentation(file)]
+    stacks = _stacks(found, path, allow_none=bool(segmentations))
+    volumes = [volume_of(stack, options) for stack in stacks if options.wants(stack.series_id)]
+    for file in segmentations:
+        volumes += [labels for labels in label_maps_of(file, options) if options.wants(labels.series_id or "")]
+    return volumes
 
 
 def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
-    """Return one entry per volume that `read` would return."""
+    """Return one entry per volume that `read` would return; of overlapping segments just one."""
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
             return scan(folder, options)
-    return [_info(stack, path) for stack in _stacks(find(path, options), path)]
+    found = find(path, options)
+    segmentations = [file for file in found.files if is_segmentation(file)]
+    entries = [_info(stack, path) for stack in _stacks(found, path, allow_none=bool(segmentations))]
+    return entries + [info_of(describe_segmentation(file), path, FORMAT.name) for file in segmentations]
 
 
-def _stacks(found: Found, path: Path) -> list[Stack]:
-    stacks = stacks_of(found)
-    if stacks:
+def _stacks(found: Found, path: Path, *, allow_none: bool) -> list[Stack]:
+    images = tuple(file for file in found.files if not is_segmentation(file))
+    stacks = stacks_of(Found(images, () if allow_none else found.damaged))
+    if stacks or allow_none:
         return stacks
     kinds = sorted({file.elements.text("Modality") or "unknown" for file in found.files})
     if kinds:
