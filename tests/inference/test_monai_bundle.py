@@ -103,6 +103,7 @@ CASES = {
         degrees=(0, 90, 8),
     ),
     "tile-larger-than-image": Case({"patch_size": (32, 32, 32), "architecture": "unet"}, (17, 19, 23)),
+    "axes-as-stored": Case({"patch_size": (16, 16, 16), "axcodes": None}, (17, 19, 23), spacing=(1, 1, 2)),
     "scaled-values": Case({"patch_size": (16, 16, 16)}, (17, 19, 23), slope=0.37),
     "values-that-are-no-numbers": Case(
         {"patch_size": (16, 16, 16), "spacing": (1.3, 1.3, 1.3)}, (17, 19, 23), holes=True

@@ -138,6 +138,8 @@ def _preprocessing(spec: ModelSpec) -> list[Json]:
     if spec.axcodes:
         labels = [["L", "R"], ["P", "A"], ["I", "S"]]
         steps.append({"_target_": "Orientationd", "keys": "image", "axcodes": spec.axcodes, "labels": labels})
+    elif not is_planar(spec):
+        steps.append(_reversed_axes("image"))
     # Sums depend on the order of memory, so both sides use the same; values that are no numbers become zero.
     tidy = "$lambda image: torch.nan_to_num(image.contiguous(), nan=0.0, posinf=0.0, neginf=0.0)"
     steps.append({"_target_": "Lambdad", "keys": "image", "func": tidy})
@@ -146,6 +148,11 @@ def _preprocessing(spec: ModelSpec) -> list[Json]:
     name, arguments = intensity_transform(spec.intensity)
     steps.append({"_target_": f"{name}d", "keys": "image", **arguments})
     return steps
+
+
+def _reversed_axes(key: str) -> Json:
+    """Return the step between MONAI's (x, y, z) and our (z, y, x), for images taken as they are stored."""
+    return {"_target_": "Transposed", "keys": key, "indices": [0, 3, 2, 1]}
 
 
 def _inferer(spec: ModelSpec) -> Json:
@@ -171,6 +178,8 @@ def _postprocessing(spec: ModelSpec, extension: str) -> list[Json]:
     if is_planar(spec):
         # The writer of plane images swaps the axes.
         steps.append({"_target_": "Transposed", "keys": "pred", "indices": [0, 2, 1]})
+    elif not spec.axcodes:
+        steps.append(_reversed_axes("pred"))
     saved = {"output_dir": "@output_dir", "output_ext": extension, "output_postfix": "seg", "separate_folder": False}
     steps.append(
         {"_target_": "SaveImaged", "keys": "pred", **saved, "output_dtype": label_dtype(spec), "resample": False}
