@@ -5,7 +5,7 @@ elements are walked here; the pixels are left to pydicom's decoders.
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
 from typing import IO
@@ -39,6 +39,8 @@ class PixelElement:
     """Of the value: in the file, or in `inflated`."""
     length: int | None
     """In bytes; None if encapsulated in fragments."""
+    vr: bytes = b""
+    """Empty if the file does not say."""
     inflated: bytes | None = None
     """The whole data set, if the file is deflated."""
 
@@ -103,7 +105,7 @@ def _parse(path: Path, buffer: bytes, size: int, *, whole: bool) -> DicomFile:
         inflated = _inflate(buffer[start:], path)
         walk = _Walk(inflated, "<", explicit=True)
         pixels = walk.data_set(0)
-        found = None if pixels is None else PixelElement(pixels.keyword, pixels.offset, pixels.length, inflated)
+        found = None if pixels is None else replace(pixels, inflated=inflated)
         return DicomFile(path, walk.found, found, syntax, size)
     order = ">" if syntax == EXPLICIT_BIG or (not syntax and buffer[start : start + 2] == b"\0\x08") else "<"
     explicit = buffer[start + 4 : start + 6].isalpha() and buffer[start + 4 : start + 6].isupper()
@@ -151,7 +153,7 @@ class _Walk:
         while at + 8 <= end:
             tag, vr, length, value = self._head(at)
             if tag in PIXEL_TAGS:
-                return PixelElement(PIXEL_TAGS[tag], value, None if length == UNDEFINED else length)
+                return PixelElement(PIXEL_TAGS[tag], value, None if length == UNDEFINED else length, vr)
             at = self._element(self.found, tag, vr, length, value, 0)
         if at > end:
             raise TruncatedError("an element is longer than the file")

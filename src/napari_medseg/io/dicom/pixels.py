@@ -12,7 +12,7 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID
 
 from napari_medseg.errors import ReadError
-from napari_medseg.io.dicom.parser import EXPLICIT_BIG, DicomFile, PixelElement
+from napari_medseg.io.dicom.parser import EXPLICIT_BIG, EXPLICIT_LITTLE, DicomFile, PixelElement
 from napari_medseg.io.limits import check_size
 
 FLOATS: dict[str, np.dtype[Any]] = {
@@ -109,6 +109,12 @@ class PixelFormat:
         bits = self.bits_stored
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.signed else (0, (1 << bits) - 1)
 
+    @property
+    def swapped(self) -> bool:
+        """Whether pixels of one byte are stored as big-endian words."""
+        words = self.element.vr in (b"OW", b"")
+        return self.file.transfer_syntax == EXPLICIT_BIG and self.bits_allocated == 8 and words
+
     @cached_property
     def bytes_there(self) -> int:
         """Bytes that the pixel element has, whatever its length claims."""
@@ -134,7 +140,7 @@ def stored_frames(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]
         yield from _compressed(form, wanted)
     elif form.bits_allocated == 1:
         yield from _packed_bits(form, wanted)
-    elif form.samples == 1 and not (form.file.transfer_syntax == EXPLICIT_BIG and form.bits_allocated == 8):
+    elif form.samples == 1:
         yield from _plain(form, wanted)
     else:
         yield from _plain_colour(form, wanted)
@@ -156,11 +162,21 @@ def _value(form: PixelFormat, start: int, length: int) -> bytes:
         return file.read(length)
 
 
+def _frame_bytes(form: PixelFormat, start: int, length: int) -> bytes:
+    """Return bytes of plain pixels, put in order where single bytes were swapped in pairs by big-endian words."""
+    if not form.swapped:
+        return _value(form, start, length)
+    even = start - start % 2
+    stop = min(start + length + (start + length) % 2, form.bytes_there // 2 * 2)
+    words = np.frombuffer(_value(form, even, max(stop - even, length)), np.uint16)
+    return words.byteswap().tobytes()[start - even : start - even + length]
+
+
 def _plain(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]]:
     size = form.frame_bits // 8
     dtype = form.dtype.newbyteorder(">" if form.file.transfer_syntax == EXPLICIT_BIG else "<")
     for index in wanted:
-        frame = np.frombuffer(_value(form, index * size, size), dtype).reshape(form.rows, form.columns)
+        frame = np.frombuffer(_frame_bytes(form, index * size, size), dtype).reshape(form.rows, form.columns)
         yield _used_bits(frame if frame.dtype.isnative else frame.astype(form.dtype), form, high_aligned=True)
 
 
@@ -168,7 +184,7 @@ def _plain_colour(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]
     size = form.frame_bits // 8
     for index in wanted:
         # A frame may start at an odd byte; what follows it keeps the padding to an even length harmless.
-        data = _value(form, index * size, size)
+        data = _frame_bytes(form, index * size, size)
         yield _decoded(form, data + b"\0" * (len(data) % 2), encapsulated=False)
 
 
@@ -228,7 +244,8 @@ def _decoded(form: PixelFormat, data: bytes, *, encapsulated: bool) -> NDArray[A
 
 
 def _decoder(form: PixelFormat) -> Decoder:
-    syntax = UID(form.file.transfer_syntax)
+    plain_bytes = form.element.length is not None and form.bits_allocated == 8
+    syntax = UID(EXPLICIT_LITTLE if plain_bytes else form.file.transfer_syntax)
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
