@@ -80,6 +80,7 @@ def test_write_suffixes_are_those_of_the_formats() -> None:
     writable = {pattern.removeprefix("*") for form in formats() if form.write for pattern in form.patterns}
     for writer in CONTRIBUTIONS.writers:
         assert set(writer.filename_extensions) <= writable
+        assert writer.filename_extensions[0] == ".nii.gz"
     assert {str(kind) for writer in CONTRIBUTIONS.writers for kind in writer.layer_types} == {"image", "labels"}
 
 
