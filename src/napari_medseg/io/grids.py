@@ -12,6 +12,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 UNORIENTED = "The file gives voxel sizes but no orientation: left and right are a guess."
 """Said of every grid from `unoriented`."""
 
+NO_ORIGIN = "The file gives no position of the first voxel; the place of the image in the patient is unknown."
+"""Said of a grid that is put at 0."""
+
 MM_PER_UNIT = {
     "nm": 1e-6, "nanometer": 1e-6,
     "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3, "\\u00b5m": 1e-3,

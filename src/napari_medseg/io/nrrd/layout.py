@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import ReadError
-from napari_medseg.io.grids import LPS_TO_RAS, MM_PER_UNIT, UNORIENTED, grid_of, unoriented
+from napari_medseg.io.grids import LPS_TO_RAS, MM_PER_UNIT, NO_ORIGIN, UNORIENTED, grid_of, unoriented
 from napari_medseg.io.nrrd.header import NrrdHeader
 from napari_medseg.volume import Geometry
 
@@ -29,8 +29,6 @@ WAYS = {
 SHORT = {"ras": "right-anterior-superior", "las": "left-anterior-superior", "lps": "left-posterior-superior"}
 
 UNNAMED = "The file does not say how its space lies in the patient; left-posterior-superior was assumed."
-NO_ORIGIN = "The file gives no position of the first voxel; the place of the image in the patient is unknown."
-
 Role = Literal["space", "colour", "complex", "lead"]
 
 

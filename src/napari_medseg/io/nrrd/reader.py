@@ -46,13 +46,12 @@ def _volumes(header: NrrdHeader, layout: Layout, stored: NDArray[np.generic]) ->
 
 
 def _volume(header: NrrdHeader, layout: Layout, data: NDArray[np.generic]) -> Volume:
-    known = Extras.parse(header.keys.get(KEY))
     names, values = layout.names, gradients(header, layout)
     if len(names) == 1 and len(values.get("b_value", ())) == data.shape[0]:
         names = ("b_value",)
     else:
         values = {}
-    return Volume(
+    plain = Volume(
         data,
         layout.geometry,
         name=stem(header.path),
@@ -60,8 +59,8 @@ def _volume(header: NrrdHeader, layout: Layout, data: NDArray[np.generic]) -> Vo
         axes=names,
         axis_values=values,
         warnings=layout.warnings,
-        **known.fields(),
     )
+    return Extras.parse(header.keys.get(KEY)).applied(plain)
 
 
 def _layers(volume: Volume, segments: tuple[Segment, ...]) -> list[Volume]:
