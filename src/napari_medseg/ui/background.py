@@ -1,6 +1,7 @@
 """Work that would make the window freeze, done in a thread of this process: copying arrays, reading and writing."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from napari.qt.threading import create_worker
@@ -10,6 +11,13 @@ from qtpy.QtCore import QObject
 from napari_medseg.errors import MedsegError, WriteError
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as a result; superqt's workers would raise it again if it came bare."""
+
+    error: MedsegError
 
 
 def in_background(
@@ -25,10 +33,10 @@ def in_background(
         Bound methods of Qt objects; one that was destroyed meanwhile is not called.
     """
 
-    def hand_on(result: Result | MedsegError) -> None:
-        if isinstance(result, MedsegError):
+    def hand_on(result: Result | Failure) -> None:
+        if isinstance(result, Failure):
             if is_alive(getattr(failed, "__self__", None)):
-                failed(result)
+                failed(result.error)
         elif is_alive(getattr(done, "__self__", None)):
             done(result)
 
@@ -37,15 +45,16 @@ def in_background(
     worker.start()
 
 
-def _attempt(work: Callable[[], Result]) -> Result | MedsegError:
+def _attempt(work: Callable[[], Result]) -> Result | Failure:
     try:
         return work()
     except MedsegError as error:
-        return error
+        return Failure(error)
     except OSError as error:
-        return WriteError(f"A file could not be written: {error}.", "Check the free space and the folder's rights.")
+        remedy = "Check the free space and the folder's rights."
+        return Failure(WriteError(f"A file could not be written: {error}.", remedy))
     except MemoryError:
-        return WriteError("There is not enough memory for a copy of the image.", "Close other layers or programs.")
+        return Failure(WriteError("There is not enough memory for a copy of the image.", "Close other programs."))
 
 
 def is_alive(receiver: object) -> bool:

@@ -76,6 +76,7 @@ class Form(Generic[Model]):
             editor.widget.changed.connect(self._on_changed)
         self._wheel = _IgnoreWheel()
         self._native: QWidget | None = None
+        self._layout: QFormLayout
 
     @property
     def native(self) -> QWidget:
@@ -91,6 +92,7 @@ class Form(Generic[Model]):
     def add_rows_to(self, layout: QFormLayout) -> None:
         """Add a row per field to a layout that has others, too."""
         infos = type(self._base).model_fields
+        self._layout = layout
         for name, editor in self._editors.items():
             native = editor.widget.native
             label = QLabel(label_of(name, infos[name]))
@@ -102,8 +104,7 @@ class Form(Generic[Model]):
     def show_rows(self, shown: bool) -> None:
         """Show or hide all rows of the form."""
         for editor in self._editors.values():
-            layout = editor.widget.native.parentWidget().layout()
-            layout.setRowVisible(editor.widget.native, shown)
+            self._layout.setRowVisible(editor.widget.native, shown)
 
     def _on_changed(self) -> None:
         self.changed.emit()

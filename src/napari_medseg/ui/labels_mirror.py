@@ -17,14 +17,14 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Edit:
-    """What an update changed."""
+    """What an update found."""
 
-    start: tuple[int, ...]
-    """First changed index along each axis."""
-    stop: tuple[int, ...]
+    start: tuple[int, ...] | None = None
+    """First changed index along each axis; None if nothing was changed in the copy."""
+    stop: tuple[int, ...] | None = None
     """One past the last changed index along each axis."""
     ignored: tuple[int, ...] = ()
-    """Values in the box that belong to no class; unlabelled in the copy."""
+    """Values among the user's changes that belong to no class; unlabelled in the copy."""
 
 
 class LabelsMirror:
@@ -42,7 +42,7 @@ class LabelsMirror:
         self._data: NDArray[np.integer] = np.load(folder / "data.npy", mmap_mode="r+", allow_pickle=False)
         self._values = np.array(sorted({0, *values}))
 
-    def update(self, labels: NDArray[np.integer], within: Box | None = None) -> Edit | None:
+    def update(self, labels: NDArray[np.integer], within: Box | None = None) -> Edit:
         """Bring the copy up to date with `labels`.
 
         Parameters
@@ -54,8 +54,8 @@ class LabelsMirror:
 
         Returns
         -------
-        Edit or None
-            The smallest box of changes, or None if there were none.
+        Edit
+            With the smallest box of changes.
         """
         if labels.shape != self._data.shape:
             raise GeometryError(
@@ -65,22 +65,18 @@ class LabelsMirror:
         box = within or tuple(slice(0, n) for n in labels.shape)
         rows = max(1, BLOCK_BYTES // max(1, labels[:1].nbytes))
         first, last = box[0].indices(labels.shape[0])[:2]
-        edits = []
-        for start in range(first, last, rows):
-            edit = self._update_block(labels, (slice(start, min(start + rows, last)), *box[1:]))
-            edits += [edit] if edit else []
-        return _joined(edits)
+        blocks = (slice(start, min(start + rows, last)) for start in range(first, last, rows))
+        return _joined([self._update_block(labels, (block, *box[1:])) for block in blocks])
 
-    def _update_block(self, labels: NDArray[np.integer], block: Box) -> Edit | None:
+    def _update_block(self, labels: NDArray[np.integer], block: Box) -> Edit:
         changed = labels[block] != self._data[block]
         if not changed.any():
-            return None
+            return Edit()
         inner = _bounding_box(changed, block)
         known, ignored = self._known(labels[inner])
-        old = self._data[inner]
-        differs = known != old
+        differs = known != self._data[inner]
         if not differs.any():
-            return None
+            return Edit(ignored=ignored)
         inner = _bounding_box(differs, inner)
         self._data[inner] = self._known(labels[inner])[0]
         return Edit(tuple(s.start for s in inner), tuple(s.stop for s in inner), ignored)
@@ -103,11 +99,11 @@ def _bounding_box(mask: NDArray[np.bool_], within: Box) -> Box:
     return tuple(box)
 
 
-def _joined(edits: list[Edit]) -> Edit | None:
-    if not edits:
-        return None
-    return Edit(
-        tuple(min(starts) for starts in zip(*(e.start for e in edits), strict=True)),
-        tuple(max(stops) for stops in zip(*(e.stop for e in edits), strict=True)),
-        tuple(sorted({value for e in edits for value in e.ignored})),
-    )
+def _joined(edits: list[Edit]) -> Edit:
+    starts = [e.start for e in edits if e.start is not None]
+    stops = [e.stop for e in edits if e.stop is not None]
+    ignored = tuple(sorted({value for e in edits for value in e.ignored}))
+    if not starts:
+        return Edit(ignored=ignored)
+    lowest, highest = tuple(map(min, zip(*starts, strict=True))), tuple(map(max, zip(*stops, strict=True)))
+    return Edit(lowest, highest, ignored)

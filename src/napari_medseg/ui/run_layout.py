@@ -75,7 +75,7 @@ def lay_out_run(plan: TrainPlan, image: Volume, labels: Callable[[], Volume]) ->
     case = Case(id=CASE, image=image_path, labels=labels_path, scheme=scheme)
     init = plan.start.path if plan.start is not None else None
     run = create_run(folder, spec_of(plan, image), [case], plan.config, init)
-    return LaidOut(run, mirror, plan.classes, edit.ignored if edit else ())
+    return LaidOut(run, mirror, plan.classes, edit.ignored)
 
 
 def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:

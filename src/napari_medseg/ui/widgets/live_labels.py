@@ -1,6 +1,5 @@
 """Carries the user's strokes into a running training."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 AFTER_STROKE_MS = 50
 AFTER_OTHER_CHANGE_MS = 500
 """Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is quiet."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a look at the labels brought to light; None if nothing."""
-
-    edit: Edit | None
 
 
 class LiveLabels(QObject):
@@ -103,13 +95,12 @@ class LiveLabels(QObject):
         self._stroke, self._everywhere, self._looking = None, False, True
         in_background(partial(_update, self._mirror, self._labels, self._image, within), self._on_found, self._on_error)
 
-    def _on_found(self, found: Found) -> None:
+    def _on_found(self, edit: Edit) -> None:
         self._looking = False
-        if found.edit is None:
-            return
-        self._job.send(LabelsChanged(CASE, found.edit.start, found.edit.stop))
-        if found.edit.ignored:
-            self.noted.emit(ignored_note(found.edit.ignored))
+        if edit.start is not None:
+            self._job.send(LabelsChanged(CASE, edit.start, edit.stop))
+        if edit.ignored:
+            self.noted.emit(ignored_note(edit.ignored))
 
     def _on_error(self, error: "MedsegError") -> None:
         self._looking = False
@@ -150,8 +141,8 @@ def _union(one: Box | None, other: Box) -> Box:
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def _update(mirror: LabelsMirror, labels: Labels, image: Image, within: Box | None) -> Found:
+def _update(mirror: LabelsMirror, labels: Labels, image: Image, within: Box | None) -> Edit:
     own = np.asarray(labels.data[0] if labels.multiscale else labels.data)
     placed: NDArray[np.integer] = np.asarray(labels_on(labels, image).data)
     same = placed.shape == own.shape and placed.strides == own.strides and np.shares_memory(placed, own)
-    return Found(mirror.update(placed, within if same else None))
+    return mirror.update(placed, within if same else None)
