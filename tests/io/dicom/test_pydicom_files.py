@@ -19,7 +19,6 @@ BOTH_REFUSE = {
     "MR_truncated.dcm": "truncated",
     "rtplan_truncated.dcm": "truncated",
     "JPEG-lossy.dcm": "could not be decoded",
-    "JPEG2000-embedded-sequence-delimiter.dcm": "could not be decoded",
 }
 OURS_REFUSE = {"liver_1frame.dcm": "describes 3 frames", "liver_expb_1frame.dcm": "describes 3 frames"}
 SHAPED_BY_US = {"SEG", "RTDOSE"}

@@ -126,6 +126,8 @@ def steps_of(header: Elements) -> dict[str, Value]:
 
 def diffusion_of(header: Elements) -> tuple[float, ...] | None:
     """Return (b-value, x, y, z) in s/mm² and LPS, the direction zero if there is none; None without a b-value."""
+    if header.text("Modality") != "MR":
+        return None
     b = header.numbers("DiffusionBValue") or header.private_numbers("SIEMENS MR HEADER", 0x19, 0x0C, "IS")
     b = b or header.private_numbers("Philips Imaging DD 001", 0x2001, 0x03, "FL")
     direction = header.vector("DiffusionGradientOrientation", 3)

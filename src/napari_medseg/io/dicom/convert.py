@@ -77,6 +77,11 @@ class Conversion:
             return self.form.dtype
         return value_dtype(*self.form.stored_range, scales)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether values can be made in the memory of the stored numbers."""
+        return self.table is None and not self.rgb and not self.inverted
+
     def fits(self, dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame) -> bool:
         """Return whether the values of a frame's stored integers lie in the range of an integer type."""
         slope, intercept = frame.scale.pair
@@ -107,7 +112,8 @@ class Conversion:
         if self.inverted:
             stored = (self.mirror - stored.astype(np.int64)).astype(stored.dtype)
         if (slope, intercept) == (1.0, 0.0):
-            target[...] = stored
+            if not np.may_share_memory(target, stored):
+                target[...] = stored
         elif slope == 1.0:
             np.add(stored, target.dtype.type(intercept), out=target, casting="unsafe", dtype=target.dtype)
         else:

@@ -1,14 +1,17 @@
 """Filling the array of a stack with values, file by file, without a second copy of the volume."""
 
+import os
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.io.dicom.compressed import stored_frames
 from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.pet import UNITS, suv_factor
-from napari_medseg.io.dicom.pixels import stored_frames
+from napari_medseg.io.dicom.plain import can_fill, fill
 from napari_medseg.io.dicom.series import Stack, conversions_of, value_types
 from napari_medseg.io.format import ReadOptions
 from napari_medseg.io.limits import check_size
@@ -18,6 +21,10 @@ from napari_medseg.volume import Volume
 if TYPE_CHECKING:
     from napari_medseg.io.dicom.convert import Conversion
     from napari_medseg.io.dicom.parser import DicomFile
+
+
+WORKERS = min(8, os.cpu_count() or 1)
+"""Threads that decode; decoders and numpy let others run meanwhile."""
 
 
 class _TooNarrowError(Exception):
@@ -53,9 +60,16 @@ def _values(
     for step, volume in enumerate(stack.frames):
         for number, frame in enumerate(volume):
             targets[frame.file].append((frame, values[step, number]))
-    for done, (file, wanted) in enumerate(targets.items()):
-        options.step(f"Reading {stack.name}", done, len(targets))
-        _decode_file(wanted, conversions[file], check=check)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        pending = [
+            pool.submit(_decode_file, wanted, conversions[file], check=check) for file, wanted in targets.items()
+        ]
+        try:
+            for done, future in enumerate(pending):
+                options.step(f"Reading {stack.name}", done, len(targets))
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
     return (values if stack.blends is None else _blended(values, stack)).reshape(shape)
 
 
@@ -85,14 +99,27 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
 
 def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversion", *, check: bool) -> None:
     """Fill the targets of the wanted frames of one file."""
+    form = conversion.form
+    if all(frame.tile is None and can_fill(form, target) for frame, target in wanted) and conversion.in_place:
+        for frame, target in wanted:
+            stored = fill(form, frame.index, target)
+            _check_fit(target.dtype, stored, frame, conversion, check=check)
+            conversion.into(target, stored, frame)
+        return
     by_index: dict[int, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
     for frame, target in wanted:
         by_index[frame.index].append((frame, target))
-    for entries, stored in zip(by_index.values(), stored_frames(conversion.form, list(by_index)), strict=True):
+    for entries, stored in zip(by_index.values(), stored_frames(form, list(by_index)), strict=True):
         for frame, target in entries:
-            if check and not conversion.fits(target.dtype, stored, frame):
-                raise _TooNarrowError
+            _check_fit(target.dtype, stored, frame, conversion, check=check)
             conversion.into(target, _tile(stored, frame), frame)
+
+
+def _check_fit(
+    dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame, conversion: "Conversion", *, check: bool
+) -> None:
+    if check and not conversion.fits(dtype, stored, frame):
+        raise _TooNarrowError
 
 
 def _tile(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:

@@ -106,10 +106,10 @@ class Elements:
 
     def private(self, creator: str, group: int, low: int) -> Stored | None:
         """Return a private element of the block that `creator` reserved in a group."""
-        for block in range(0x10, 0x100):
-            owner = self.values.get(group << 16 | block)
-            if isinstance(owner, Stored) and owner.value.strip(b"\0 ").decode("latin-1").startswith(creator):
-                found = self.values.get(group << 16 | block << 8 | low)
+        first, last = group << 16 | 0x10, group << 16 | 0xFF
+        for tag, owner in self.values.items():
+            if first <= tag <= last and isinstance(owner, Stored) and _is_by(owner, creator):
+                found = self.values.get(group << 16 | (tag & 0xFF) << 8 | low)
                 return found if isinstance(found, Stored) else None
         return None
 
@@ -156,6 +156,10 @@ def _vr(tag: int) -> str:
         return dictionary_VR(tag)[:2]
     except KeyError:
         return "UN"
+
+
+def _is_by(owner: Stored, creator: str) -> bool:
+    return owner.value.strip(b"\0 ").startswith(creator.encode("latin-1"))
 
 
 def _text(stored: Stored | list[Elements] | None) -> str | None:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.dicom.compressed import stored_frames
 from napari_medseg.io.dicom.elements import Elements
 from napari_medseg.io.dicom.enhanced import Groups, frame_plane
 from napari_medseg.io.dicom.frame import Plane
 from napari_medseg.io.dicom.grouping import SAME_DIRECTION
 from napari_medseg.io.dicom.parser import DicomFile
-from napari_medseg.io.dicom.pixels import PixelFormat, stored_frames
+from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.format import ReadOptions, opaque_id
 from napari_medseg.io.limits import check_size
 from napari_medseg.io.orientation import grid_from_lps, nearest_zyx

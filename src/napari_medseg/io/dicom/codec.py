@@ -1,0 +1,144 @@
+"""One compressed frame as an array: imagecodecs where it is much faster, pydicom's decoders for everything else."""
+
+import struct
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from napari_medseg.errors import ReadError
+from napari_medseg.io.dicom.parser import EXPLICIT_LITTLE
+from napari_medseg.io.dicom.pixels import PixelFormat, used_bits
+from napari_medseg.io.limits import check_size
+
+JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
+JPEG_2000 = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+START_OF_IMAGE = b"\xff\xd8"
+START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
+FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
+"""Markers of JPEG and JPEG-LS whose segment says the size of the picture."""
+
+
+def decoded(form: PixelFormat, data: bytes) -> NDArray[Any]:
+    """Return the frame that a codestream holds, as (rows, columns[, samples]); colours as RGB."""
+    check_size((form.rows, form.columns, form.samples), form.dtype, form.file.path.name)
+    _check_stated_size(form, data)
+    syntax = form.file.transfer_syntax
+    if form.samples > 1 or syntax not in (RLELossless, *JPEG_LS, *JPEG_2000):
+        return decoded_by_pydicom(form, data, compressed=True)
+    if syntax == RLELossless:
+        frame = _run_length(form, data)
+    elif syntax in JPEG_LS:
+        frame = imagecodecs.jpegls_decode(data)
+    else:
+        frame = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    if frame.shape != (form.rows, form.columns):
+        raise ReadError(
+            f"{form.file.path.name} holds a picture of {frame.shape} pixels, not of {form.rows}x{form.columns}.",
+            "The file is damaged.",
+        )
+    stored = frame.astype(form.dtype) if frame.dtype.itemsize != form.dtype.itemsize else frame.view(form.dtype)
+    return used_bits(stored, form, high_aligned=False)
+
+
+def decoded_by_pydicom(form: PixelFormat, data: bytes, *, compressed: bool = False) -> NDArray[Any]:
+    """Return one frame from its plain or compressed bytes; colours as RGB."""
+    options: dict[str, Any] = {
+        "rows": form.rows,
+        "columns": form.columns,
+        "samples_per_pixel": form.samples,
+        "photometric_interpretation": form.photometric,
+        "bits_allocated": form.bits_allocated,
+        "bits_stored": form.bits_stored,
+        "pixel_representation": int(form.signed),
+        "number_of_frames": 1,
+        "pixel_keyword": "PixelData",
+    }
+    if form.samples > 1:
+        options["planar_configuration"] = form.planar
+    source = encapsulate([data]) if compressed else data + b"\0" * (len(data) % 2)
+    frame, _ = _decoder(form, compressed=compressed).as_array(source, index=0, **options)
+    return used_bits(frame, form, high_aligned=False)
+
+
+def _decoder(form: PixelFormat, *, compressed: bool) -> Decoder:
+    plain_bytes = not compressed and form.bits_allocated == 8
+    syntax = UID(EXPLICIT_LITTLE if plain_bytes else form.file.transfer_syntax)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise ReadError(
+            f"{form.file.path.name} is compressed as {syntax.name}, for which there is no decoder.",
+            "Convert it to an uncompressed or JPEG 2000 file where it was made.",
+        ) from error
+    if not decoder.is_available:
+        raise ReadError(f"No decoder for {syntax.name} is installed.", "Reinstall napari-medseg with its decoders.")
+    return decoder
+
+
+def _run_length(form: PixelFormat, data: bytes) -> NDArray[Any]:
+    """Return a frame of PackBits segments, one per byte of a number, the most significant first."""
+    count, *offsets = struct.unpack_from("<16I", data)
+    width = form.dtype.itemsize
+    if count != width:
+        raise ReadError(f"{form.file.path.name} has {count} run-length segments instead of {width}.", "It is damaged.")
+    size = form.rows * form.columns
+    planes = np.empty((size, width), np.uint8)
+    bounds = [*offsets[:count], len(data)]
+    for number in range(count):
+        # A hostile segment may unpack to 64 times its length: no more than one byte over the plane is kept.
+        unpacked = imagecodecs.packbits_decode(data[bounds[number] : bounds[number + 1]])
+        if len(unpacked) < size:
+            raise ReadError(
+                f"{form.file.path.name} is truncated: a run-length segment has {len(unpacked)} of {size} bytes.",
+                "Copy the file again.",
+            )
+        planes[:, width - 1 - number] = np.frombuffer(unpacked, np.uint8, size)
+    return planes.view(form.dtype.newbyteorder("<")).reshape(form.rows, form.columns)
+
+
+def _check_stated_size(form: PixelFormat, data: bytes) -> None:
+    """Refuse a codestream whose own header claims another size: decoders take memory for what it claims."""
+    stated = stated_size(data)
+    if stated is not None and stated != (form.rows, form.columns):
+        raise ReadError(
+            f"{form.file.path.name}: the compressed picture claims {stated[0]}x{stated[1]} pixels, the header "
+            f"{form.rows}x{form.columns}.",
+            "The file is damaged.",
+        )
+
+
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """Return (rows, columns) that a JPEG, JPEG-LS or JPEG 2000 codestream claims; None if it is neither or cut."""
+    at = data.find(START_OF_CODESTREAM, 0, 1 << 16)
+    if at >= 0 and not data.startswith(START_OF_IMAGE):
+        if len(data) < at + 24:
+            return None
+        right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
+        return bottom - top, right - left
+    return _jpeg_size(data) if data.startswith(START_OF_IMAGE) else None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in FRAME_MARKERS:
+            rows, columns = struct.unpack_from(">2H", data, at + 5)
+            return rows, columns
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
