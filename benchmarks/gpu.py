@@ -217,8 +217,7 @@ def check_out_of_memory(scene: Scene, report: Report, allowed_mib: float = 1500.
 def check_throughput(scene: Scene, report: Report, goal: float = 1.25) -> None:
     """Time the prediction against its bare forward passes, and training steps against the bare network's."""
     device, size = torch.device(scene.device), tiles_at_once(scene.spec)
-    network = scene.bundle.network().to(device)
-    run = Runner(network, device, "auto")
+    run = Runner(scene.bundle.network().to(device), device, "auto")
     grid = to_model_grid(scene.volume, scene.spec)
     count = len(plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP).starts)
     tiles = cut_tiles(scene, size).to(device)
@@ -232,8 +231,7 @@ def check_throughput(scene: Scene, report: Report, goal: float = 1.25) -> None:
         over_bound=took / bound,
     )
 
-    config = TrainConfig(device=scene.device)
-    learner = Learner(scene.spec, task_named("segmentation"), config, device)
+    learner = Learner(scene.spec, task_named("segmentation"), TrainConfig(device=scene.device), device)
     batch = Batch(
         tiles.repeat(2, 1, 1, 1, 1), torch.zeros((2 * size, *tiles.shape[2:]), dtype=torch.long, device=device)
     )

@@ -76,5 +76,5 @@ def test_the_work_is_bounded(
 def test_uncertainty_falls_with_the_number_of_voxels() -> None:
     few, many = Score({"a": 0.8, "b": 0.6}, 100), Score({"a": 0.8, "b": 0.6}, 10_000)
     assert few.mean == pytest.approx(0.7)
-    assert few.uncertainty == pytest.approx(np.sqrt(0.21) / 10)
+    assert few.uncertainty == pytest.approx(np.sqrt(0.21 * 12) / 10)
     assert many.uncertainty == pytest.approx(few.uncertainty / 10)

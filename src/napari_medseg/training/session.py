@@ -68,6 +68,7 @@ class Session:
     _loss_sum: torch.Tensor | float = 0.0
     _loss_steps: int = 0
     _durations: list[float] = field(default_factory=list)
+    _validation_seconds: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -140,7 +141,9 @@ class Session:
         due = step == TIMED_STEPS or step % self.config.validate_every == 0 or self.finished
         if not due or not self._loss_steps:
             return
+        started = time.monotonic()
         score = self.validator.score(self.learner.network)
+        self._validation_seconds = time.monotonic() - started
         mean_loss = float(self._loss_sum) / max(self._loss_steps, 1)
         self._check_finite(mean_loss, self.config.learning_rate)
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -158,11 +161,10 @@ class Session:
         if self.state.planned is not None or self.state.step < TIMED_STEPS or self.config.minutes is None:
             return
         timed = sorted(self._durations[UNTIMED_STEPS:] or self._durations)
-        started = time.monotonic()
-        self.validator.score(self.learner.network)
-        validation = time.monotonic() - started
         left = 60 * self.config.minutes - self.clock.seconds
-        self.state.planned = plan_steps(left, self.state.step, timed[len(timed) // 2], validation, self.config)
+        self.state.planned = plan_steps(
+            left, self.state.step, timed[len(timed) // 2], self._validation_seconds, self.config
+        )
         self._checkpoint_due = 0.0
         yield Note(f"{self.config.minutes:g} min are {self.state.planned} steps here.")
 
