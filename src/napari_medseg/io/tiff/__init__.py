@@ -1,0 +1,1 @@
+"""The parts of the TIFF format: axes, voxel sizes, values, writer."""
