@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.io.dicom.compressed import stored_frames
+from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.pet import UNITS, suv_factor
+from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.dicom.plain import can_fill, fill
 from napari_medseg.io.dicom.series import Stack, conversions_of, value_types
 from napari_medseg.io.format import ReadOptions
@@ -19,7 +21,6 @@ from napari_medseg.io.orientation import nearest_zyx
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
-    from napari_medseg.io.dicom.convert import Conversion
     from napari_medseg.io.dicom.parser import DicomFile
 
 
@@ -75,7 +76,7 @@ def _values(
 
 def describe(stack: Stack, data: NDArray[Any]) -> Volume:
     """Return the volume of a stack around an array in stored order."""
-    conversion = conversions_of(stack)[stack.first.file]
+    conversion = Conversion(PixelFormat(stack.first.file))
     header = stack.first.file.elements
     factor, notes = suv_factor(stack.frames[0]) if stack.modality == "PT" else (None, ())
     if conversion.inverted:
@@ -97,7 +98,7 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
     return nearest_zyx(volume)
 
 
-def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversion", *, check: bool) -> None:
+def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: Conversion, *, check: bool) -> None:
     """Fill the targets of the wanted frames of one file."""
     form = conversion.form
     if all(frame.tile is None and can_fill(form, target) for frame, target in wanted) and conversion.in_place:
@@ -116,7 +117,7 @@ def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: "Conversi
 
 
 def _check_fit(
-    dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame, conversion: "Conversion", *, check: bool
+    dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame, conversion: Conversion, *, check: bool
 ) -> None:
     if check and not conversion.fits(dtype, stored, frame):
         raise _TooNarrowError

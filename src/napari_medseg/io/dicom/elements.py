@@ -1,9 +1,9 @@
 """Typed access to the elements of a data set: a wrong or missing value is None, never an exception."""
 
-from dataclasses import dataclass
 from functools import cache
 from math import isfinite
 from struct import calcsize, unpack_from
+from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -42,8 +42,7 @@ NUMBER_CODES = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"
 BULK_CODES = {"OW": "H", "OB": "B", "OF": "f", "OD": "d", "OL": "I", "OV": "Q"}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One element as it is encoded."""
 
     vr: bytes
@@ -130,7 +129,7 @@ class Elements:
 
 def is_wanted(tag: int) -> bool:
     """Return whether a top-level element is kept."""
-    if tag in _wanted():
+    if tag in wanted_tags():
         return True
     lows = PRIVATE_GROUPS.get(tag >> 16)
     return lows is not None and (0x10 <= tag & 0xFFFF <= 0xFF or tag & 0xFF in lows)
@@ -146,7 +145,8 @@ def tag_of(keyword: str) -> int:
 
 
 @cache
-def _wanted() -> frozenset[int]:
+def wanted_tags() -> frozenset[int]:
+    """Return the numbers of the standard elements that are kept."""
     return frozenset(tag_of(keyword) for keyword in STANDARD.split())
 
 

@@ -13,11 +13,12 @@ from typing import IO
 from pydicom.datadict import dictionary_VR
 
 from napari_medseg.errors import ReadError
-from napari_medseg.io.dicom.elements import Elements, Stored, is_wanted
+from napari_medseg.io.dicom.elements import PRIVATE_GROUPS, Elements, Stored, is_wanted, wanted_tags
 
 LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+STOP_GROUPS = frozenset((0x7FE0, 0xFFFE))
 PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
 EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -45,7 +46,7 @@ class PixelElement:
     """The whole data set, if the file is deflated."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DicomFile:
     """The header of one file."""
 
@@ -151,6 +152,9 @@ class _Walk:
         """Read elements up to the pixels and return where those are; None if the data set has none."""
         end = len(self.data)
         while at + 8 <= end:
+            at = self._simple_elements(at) if self.explicit else at
+            if at + 8 > end:
+                break
             tag, vr, length, value = self._head(at)
             if tag in PIXEL_TAGS:
                 return PixelElement(PIXEL_TAGS[tag], value, None if length == UNDEFINED else length, vr)
@@ -158,6 +162,28 @@ class _Walk:
         if at > end:
             raise TruncatedError("an element is longer than the file")
         return None
+
+    def _simple_elements(self, at: int) -> int:
+        """Read elements up to the first sequence or the pixels, and return where that is.
+
+        Nearly all of a header is this, and a scan reads thousands of headers: the loop has no calls.
+        """
+        data, end, values, wanted = self.data, len(self.data) - 12, self.found.values, wanted_tags()
+        head, long = Struct(self.order + "HH2sH").unpack_from, self._long
+        while at <= end:
+            group, element, vr, length = head(data, at)
+            value = at + 8
+            if vr in LONG_VRS:
+                (length,) = long(data, value)
+                value += 4
+            tag = group << 16 | element
+            stop = value + length
+            if vr == b"SQ" or length == UNDEFINED or stop > end or group in STOP_GROUPS:
+                return at
+            if tag in wanted or (group in PRIVATE_GROUPS and is_wanted(tag)):
+                values[tag] = Stored(vr, data[value:stop])
+            at = stop
+        return at
 
     def _head(self, at: int) -> tuple[int, bytes, int, int]:
         """Return tag, VR (empty if implicit), length, and where the value starts."""
