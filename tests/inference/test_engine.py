@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from napari_medseg.errors import BundleError, Cancelled, DataError, DeviceError
+from napari_medseg.errors import BundleError, Cancelled, ConfigError, DataError, DeviceError
 from napari_medseg.inference import PredictOptions, predict, volumes_ml
 from napari_medseg.inference.engine import predict_grid
+from napari_medseg.inference.postprocess import KeepLargest, Merge, PostProcessing
 from napari_medseg.inference.preprocess import to_model_grid
 from napari_medseg.models import Bundle, Intensity, ModelSpec, build
 from napari_medseg.prediction import ProbabilityMap
@@ -203,6 +204,24 @@ def test_prediction_says_what_made_it():
     assert prediction.seconds > 0
     voxels = {c.name: int((prediction.label_map.labels == c.value).sum()) for c in CLASSES[1:]}
     assert volumes_ml(prediction) == pytest.approx({name: count * 1.5e-3 for name, count in voxels.items()})
+
+
+def test_steps_after_the_network_change_the_labels_only():
+    volume, bundle = scan(), tiny_bundle()
+    plain = PredictOptions(device="cpu", probabilities=True)
+    steps = PostProcessing(steps=(Merge(into=LabelClass(value=300, name="all")),))
+    *_, before = predict(volume, bundle, plain)
+    *events, after = predict(volume, bundle, plain.model_copy(update={"postprocessing": steps}))
+    labels, probabilities = after.result.outputs
+    np.testing.assert_array_equal(labels.labels, np.where(before.result.label_map.labels, 300, 0))
+    np.testing.assert_array_equal(probabilities.probabilities, before.result.outputs[1].probabilities)
+    assert after.result.options["postprocessing"]["steps"][0]["kind"] == "merge"
+    assert Progress("Post-processing", 0, 1) in events
+    wrong = PredictOptions(postprocessing=PostProcessing(steps=(KeepLargest(classes=(5,)),)))
+    started = predict(volume, bundle, wrong)
+    assert next(started) == Progress("Preparing", 0, 1)
+    with pytest.raises(ConfigError, match="names class 5"):
+        next(started)
 
 
 def test_cancel_takes_effect_within_one_batch():

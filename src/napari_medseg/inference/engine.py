@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -10,14 +11,16 @@ from napari_medseg.device import choose
 from napari_medseg.inference.decode import Decoder
 from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.postprocess import PostProcessing, postprocess
+from napari_medseg.inference.postprocess.apply import apply_step
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.inference.resample import ClassPlanes, SlabResampler
 from napari_medseg.inference.tiling import Shape3, Slab, SlabBlender, TilePlan, cut, pad_to_plan, plan_tiles
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import tiles_at_once
-from napari_medseg.prediction import Output, Prediction
+from napari_medseg.prediction import LabelMap, Output, Prediction
 from napari_medseg.progress import Control, Event, Finished, Note, Progress, with_time_left
-from napari_medseg.volume import Volume
+from napari_medseg.volume import Geometry, Volume
 
 STAGE = "Predicting"
 
@@ -29,10 +32,14 @@ def predict(
     options, control = options or PredictOptions(), control or Control()
     started = time.monotonic()
     yield Progress("Preparing", 0, 1)
+    # The steps on nothing: what cannot be done is told before hours pass.
+    nothing = LabelMap(np.zeros((1,) * len(volume.spatial_shape), np.uint8), bundle.spec.classes)
+    postprocess(nothing, options.postprocessing, volume.geometry)
     grid = to_model_grid(volume, bundle.spec)
     control.checkpoint()
     device = choose(options.device)
     outputs = yield from predict_grid(grid, bundle.spec, bundle.network().to(device), options, control)
+    outputs = yield from _postprocess(outputs, volume.geometry, options.postprocessing, control)
     yield Finished(
         Prediction(
             outputs,
@@ -96,6 +103,19 @@ def predict_grid(
             yield Note(f"Memory ran short on {run.device}; going on with {size} tiles at once.", "warning")
         yield with_time_left(STAGE, len(plan.starts), started, done)
     return decoder.outputs()
+
+
+def _postprocess(
+    outputs: tuple[Output, ...], geometry: Geometry | None, processing: PostProcessing, control: Control
+) -> Generator[Event, None, tuple[Output, ...]]:
+    """Return the outputs with the label map after the steps; the others as the network gave them."""
+    labels, *others = outputs
+    assert isinstance(labels, LabelMap)
+    for number, step in enumerate(processing.steps):
+        control.checkpoint()
+        yield Progress("Post-processing", number, len(processing.steps))
+        labels = apply_step(labels, step, geometry)
+    return labels, *others
 
 
 def tile_of(spec: ModelSpec) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_medseg.inference.postprocess.steps import PostProcessing
 from napari_medseg.models.configs import OVERLAP
 
 
@@ -29,3 +30,5 @@ class PredictOptions(BaseModel):
     """Tiles at once; None chooses from the network. Too many for the memory are reduced on the way."""
     probabilities: bool = False
     """Whether to keep the probability of every class, in addition to the labels."""
+    postprocessing: PostProcessing = PostProcessing()
+    """Steps after the network, on the labels; probabilities stay as the network gave them."""
