@@ -55,7 +55,7 @@ def design_spec(
     return ModelSpec(
         name=name,
         architecture="dynunet",
-        options={"features": FEATURES[design.size], "spacing": list(spacing[-dims:])},
+        options={"features": FEATURES[design.size], "norm": "batch", "spacing": list(spacing[-dims:])},
         dims=dims,
         channels=channels,
         classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),

@@ -1,6 +1,6 @@
 """Residual U-Net whose depth and kernels follow from patch and spacing (nnU-Net's architecture)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,9 @@ class DynUNetOptions(BaseModel):
     """Most stages when they are derived."""
     residual: bool = True
     """Whether each stage has a short cut around its convolutions."""
+    norm: Literal["instance", "batch"] = "instance"
+    """``instance`` normalises each tile by itself, as nnU-Net does: a tile of nothing but air becomes noise at full
+    contrast, which takes long training to unlearn. ``batch`` judges every tile by what was seen in training."""
     spacing: tuple[float, ...] | None = None
     """Typical voxel size in mm, one number per dimension of the network, from which to derive; None takes the model's
     own spacing."""
@@ -64,7 +67,7 @@ def dynunet(spec: ModelSpec, options: DynUNetOptions) -> NetworkDef:
             "strides": strides,
             "upsample_kernel_size": strides[1:],
             "filters": [min(options.features * 2**i, options.max_features) for i in range(len(strides))],
-            "norm_name": ["INSTANCE", {"affine": True}],
+            "norm_name": [options.norm.upper(), {"affine": True}],
             "res_block": options.residual,
         },
     )
