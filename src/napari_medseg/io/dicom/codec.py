@@ -29,6 +29,8 @@ JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
 JPEG_2000 = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
+START_OF_BOXES = b"\0\0\0\x0cjP  "
+"""Of a JPEG 2000 file, which some programs store instead of the bare codestream."""
 FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 """Markers of JPEG and JPEG-LS whose segment says the size of the picture."""
 
@@ -36,8 +38,9 @@ FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 
 def decoded(form: PixelFormat, data: bytes) -> NDArray[Any]:
     """Return the frame that a codestream holds, as (rows, columns[, samples]); colours as RGB."""
     check_size((form.rows, form.columns, form.samples), form.dtype, form.file.path.name)
-    _check_stated_size(form, data)
     syntax = form.file.transfer_syntax
+    if syntax != RLELossless:
+        _check_stated_size(form, data)
     if form.samples > 1 or syntax not in (RLELossless, *JPEG_LS, *JPEG_2000):
         return decoded_by_pydicom(form, data, compressed=True)
     if syntax == RLELossless:
@@ -124,10 +127,9 @@ def _check_stated_size(form: PixelFormat, data: bytes) -> None:
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
     """Return (rows, columns) that a JPEG, JPEG-LS or JPEG 2000 codestream claims; None if it is neither or cut."""
-    at = data.find(START_OF_CODESTREAM, 0, 1 << 16)
-    if at >= 0 and not data.startswith(START_OF_IMAGE):
-        if len(data) < at + 24:
-            return None
+    boxed = data.startswith(START_OF_BOXES)
+    at = data.find(START_OF_CODESTREAM, 0, 1 << 16) if boxed else 0
+    if at >= 0 and data.startswith(START_OF_CODESTREAM, at) and len(data) >= at + 24:
         right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
         return bottom - top, right - left
     return _jpeg_size(data) if data.startswith(START_OF_IMAGE) else None
