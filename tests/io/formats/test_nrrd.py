@@ -157,7 +157,7 @@ def test_axes_that_are_no_space(
 def test_complex_numbers_show_their_magnitude(tmp_path: Path) -> None:
     stored = np.array([3, 4] * 12, "<f4")
     text = header(type="float", dimension="3", sizes="2 4 3", kinds="complex domain domain")
-    (volume,) = read(saved(tmp_path / "a.nrrd", text, stored.tobytes()))
+    volume = one(saved(tmp_path / "a.nrrd", text, stored.tobytes()))
     np.testing.assert_allclose(volume.data, np.full((3, 4), 5.0))
     assert any("magnitude" in warning for warning in volume.warnings)
 

@@ -45,13 +45,16 @@ class Layout:
     """(3, 3) rotation of the file's space into RAS+."""
     warnings: tuple[str, ...]
 
+    @property
+    def is_complex(self) -> bool:
+        """Whether the last axis of `arranged` is (real, imaginary)."""
+        return "complex" in self.roles
+
     def arranged(self, stored: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return the file's array (slowest axis first) as (leading..., spatial..., colour), complex as magnitude."""
+        """Return a view of the file's array (slowest axis first) as (leading..., spatial..., colour or complex)."""
         slowest_first = self.roles[::-1]
         order = [axis for wanted in ("lead", "space", "colour", "complex") for axis in _where(slowest_first, wanted)]
         array = stored.transpose(order)
-        if "complex" in self.roles:
-            array = np.hypot(array[..., 0], array[..., 1])
         lead = len(_where(slowest_first, "lead"))
         return array.reshape(*(n for n in array.shape[:lead] if n > 1), *array.shape[lead:])
 

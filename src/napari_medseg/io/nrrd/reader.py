@@ -22,7 +22,8 @@ def read_volumes(path: Path, options: ReadOptions) -> list[Volume]:
     """Read a file, attached or detached, by its header."""
     header = read_header(path)
     layout = layout_of(header)
-    return _volumes(header, layout, load(header.stored(), options))
+    array = layout.arranged(load(header.stored(), options))
+    return _volumes(header, layout, np.hypot(array[..., 0], array[..., 1]) if layout.is_complex else array)
 
 
 def describe(path: Path, format_name: str) -> list[SeriesInfo]:
@@ -30,15 +31,14 @@ def describe(path: Path, format_name: str) -> list[SeriesInfo]:
     header = read_header(path)
     layout = layout_of(header)
     # One element stretched over the shape: the axes are worked out without reading or taking memory.
-    blank = np.broadcast_to(np.zeros((), header.dtype), header.sizes[::-1])
-    if "complex" in layout.roles:
-        raise ReadError(f"{path.name} holds complex numbers, which cannot be listed unread.", "Read it.")
+    blank = layout.arranged(np.broadcast_to(np.zeros((), header.dtype), header.sizes[::-1]))
+    array = blank[..., 0] if layout.is_complex else blank
     files = len({path, *header.files()})
-    return [replace(info_of(volume, path, format_name), files=files) for volume in _volumes(header, layout, blank)]
+    return [replace(info_of(volume, path, format_name), files=files) for volume in _volumes(header, layout, array)]
 
 
-def _volumes(header: NrrdHeader, layout: Layout, stored: NDArray[np.generic]) -> list[Volume]:
-    volume = _volume(header, layout, layout.arranged(stored))
+def _volumes(header: NrrdHeader, layout: Layout, data: NDArray[np.generic]) -> list[Volume]:
+    volume = _volume(header, layout, data)
     segments = segments_of(header)
     if not segments or volume.data.dtype.kind not in "iu":
         return [nearest_zyx(volume)]
