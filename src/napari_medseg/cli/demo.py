@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from napari_medseg.errors import JobError
 
-VIRTUAL_SCREEN = "1600x1000x24"
+VIRTUAL_SCREEN = "1680x1200x24"
 
 
 def demo(
@@ -31,7 +32,12 @@ def demo(
         # Mesa's hardware probing is noise where there is no screen.
         environment.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
         environment.pop("WAYLAND_DISPLAY", None)
+        # The same window on every machine, and nothing left behind on this one.
+        folder = tempfile.mkdtemp(prefix="medseg-demo-")
+        environment["NAPARI_CONFIG"], environment["NAPARI_MEDSEG_HOME"] = f"{folder}/settings.yaml", folder
     code = subprocess.run(command, env=environment, check=False).returncode
+    if hidden:
+        shutil.rmtree(folder, ignore_errors=True)
     if code:
         raise typer.Exit(code if code > 0 else 1)
 

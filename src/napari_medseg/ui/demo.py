@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import napari
 import numpy as np
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_medseg.cli.console import err, out, say
 from napari_medseg.data.samples import TISSUES, mni152_path, mni152_tissues
@@ -33,13 +33,16 @@ if TYPE_CHECKING:
     from napari_medseg.ui.widgets.train import TrainWidget
 
 SEED = 0
-AXIAL_SLICES = (50, 80, 110)
-"""Array indices along the axis from feet to head."""
+SLICES = ((0, 80, "axial"), (1, 120, "coronal"), (2, 70, "sagittal"))
+"""Axis, array index and name of the slices that are drawn on."""
+
+ORDERS = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 0, 1)}
+"""Order of the viewer's axes that shows slices across an axis."""
 
 TRAIN_MINUTES = 1.0
-PATIENCE_SECONDS = 900.0
-WINDOW = (1560, 960)
-NOTE = "DEMONSTRATION. A script (seed 0) drew these strokes from the atlas; they stand in for yours."
+PATIENCE_SECONDS = 1800.0
+WINDOW = (1640, 1120)
+NOTE = f"DEMONSTRATION\nA script (seed {SEED}) drew these strokes from the atlas.\nThey stand in for a user's."
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Demo:
         train = self._open_widget()
         labels = self._paint(train)
         trained = cast("TrainResult", self._wait_for(train.panel.ended, train.train_button.click, "Training"))
-        self._tell("Predicting the whole volume")
+        self._tell("Predicting the whole volume.")
         files = cast(
             "PredictionFiles",
             self._wait_for(train.prediction.ended, train.results.segment_button.click, "Predicting"),
@@ -95,7 +98,7 @@ class Demo:
         settle(lambda: train.volumes.rowCount() == len(TISSUES))
         result = self._result(image)
         measured = self._measure(result, labels, trained, files, time.monotonic() - begun)
-        self._show(result, measured)
+        self._show(result, train, measured)
         return result, measured
 
     def _open(self) -> "Image":
@@ -103,15 +106,20 @@ class Demo:
         self.viewer.dims.order = (0, 1, 2)
         self.viewer.reset_view()
         overlay = self.viewer.canvas.overlays.text
-        overlay.visible, overlay.font_size, overlay.color = True, 11, "yellow"
-        self._tell("Opened MNI152 T1")
+        overlay.visible, overlay.font_size, overlay.color = True, 9, "yellow"
+        overlay.position = "top_left"
+        image.name = "MNI152 T1"
+        self._tell("Opened MNI152 T1.")
         return cast("Image", image)
 
     def _open_widget(self) -> "TrainWidget":
         _, widget = self.viewer.window.add_plugin_dock_widget("napari-medseg", "Train")
         train = cast("TrainWidget", widget)
         train.setup.time.show(train.setup.time.values().model_copy(update={"minutes": self.minutes}))
-        train.setup.name.setText("MNI152 tissues")
+        train.setup.design.show(train.setup.design.values().model_copy(update={"size": "small"}))
+        # Train and predict on one image: its brightness is what it is.
+        train.setup.advanced.show(train.setup.advanced.values().model_copy(update={"intensity": False}))
+        train.setup.name.setText("tissues")
         return train
 
     def _paint(self, train: "TrainWidget") -> "Labels":
@@ -119,20 +127,28 @@ class Demo:
         train.paint.new_button.click()
         labels = train.paint.layer
         assert labels is not None
-        slices = [(0, index) for index in AXIAL_SLICES]
-        strokes = draw_strokes(np.asarray(self.atlas.data), slices, Annotator(seed=SEED))
-        for _axis, index in slices:
-            place = labels.data_to_world((index, *(n // 2 for n in labels.data.shape[1:])))
-            self.viewer.dims.set_point(0, place[0])
-            for value in np.unique(strokes[index])[1:]:
-                self._tell(f"Painting slice {index}")
+        drawn = [(axis, index) for axis, index, _name in SLICES]
+        strokes = draw_strokes(np.asarray(self.atlas.data), drawn, Annotator(seed=SEED))
+        for axis, index, name in SLICES:
+            self._look_at(labels, axis, index)
+            voxels = np.nonzero(np.moveaxis(strokes, axis, 0)[index])
+            places = np.insert(np.stack(voxels), axis, index, axis=0)
+            values = strokes[tuple(places)]
+            for value in np.unique(values):
+                self._tell(f"Painting on the {name} slice.")
                 train.paint.paint(int(value))
-                rows, columns = np.nonzero(strokes[index] == value)
-                labels.data_setitem((np.full_like(rows, index), rows, columns), value)
+                labels.data_setitem(tuple(places[:, values == value]), value)
                 pause(0.25)
-        self.viewer.dims.set_point(0, labels.data_to_world((AXIAL_SLICES[1], 0, 0))[0])
-        self._tell("Training; the preview shows what the network has learnt so far")
+        self._look_at(labels, *SLICES[0][:2])
+        self._tell("Training. The preview shows what the network has learnt so far.")
         return labels
+
+    def _look_at(self, layer: "Labels", axis: int, index: int) -> None:
+        self.viewer.dims.order = ORDERS[axis]
+        place = [n // 2 for n in layer.data.shape]
+        place[axis] = index
+        self.viewer.dims.set_point(axis, layer.data_to_world(place)[axis])
+        self.viewer.reset_view()
 
     def _wait_for(self, ended: Any, click: Callable[[], None], what: str) -> object:  # noqa: ANN401 - Qt's bound signal
         """Press a button and return the result of the job that it starts."""
@@ -162,7 +178,7 @@ class Demo:
         masks = {c.name: (np.asarray(predicted.data) == c.value, truth == c.value) for c in TISSUES}
         return Measured(
             image="MNI152 T1",
-            annotation=f"strokes drawn from the atlas by a script on axial slices {AXIAL_SLICES}",
+            annotation="strokes drawn from the atlas by a script on one axial, one coronal and one sagittal slice",
             voxels_drawn=int(np.count_nonzero(labels.data)),
             seed=SEED,
             dice={name: dice(ours, atlas) for name, (ours, atlas) in masks.items()},
@@ -176,9 +192,12 @@ class Demo:
             total_seconds=seconds,
         )
 
-    def _show(self, result: "Labels", measured: Measured) -> None:
-        scores = ", ".join(f"{name} {value:.2f}" for name, value in measured.dice.items())
-        self._tell(f"Predicted {result.name}. Dice against the atlas: {scores}")
+    def _show(self, result: "Labels", train: "TrainWidget", measured: Measured) -> None:
+        result.opacity = 0.5
+        scores = "\n".join(f"{name}: Dice {value:.3f} against the atlas" for name, value in measured.dice.items())
+        self._tell(f"Predicted the whole volume.\n{scores}")
+        for area in train.findChildren(QScrollArea):
+            area.ensureWidgetVisible(train.volumes)
 
     def _tell(self, text: str) -> None:
         self.viewer.canvas.overlays.text.text = f"{NOTE}\n{text}"
