@@ -9,6 +9,11 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg.errors import ConfigError
+from napari_medseg.inference import PredictOptions
+from napari_medseg.models import Intensity
+from napari_medseg.models.design import Design
+from napari_medseg.models.zoo.unet import UNetOptions
+from napari_medseg.training import TrainConfig
 from napari_medseg.ui.forms import Form, label_of
 
 pytestmark = pytest.mark.viewer
@@ -62,6 +67,13 @@ def editor(form, name):
 
 def test_defaults_survive(form):
     assert form.values() == Options()
+
+
+@pytest.mark.parametrize("config", [PredictOptions, TrainConfig, Design, Intensity, UNetOptions])
+def test_every_config_survives(qtbot, config):
+    form = Form(config())
+    qtbot.addWidget(form.native)
+    assert form.values() == config()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from napari_medseg.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 Bounds = dict[str, float]
+UNITS = {"hz": "Hz", "seconds": "s", "mm": "mm", "ml": "ml"}
+"""Last words of field names that are units."""
 LARGE_INT, LARGE_FLOAT = 2**53, 1e9
 
 
@@ -138,10 +140,14 @@ def label_of(name: str, info: FieldInfo | None = None) -> str:
 
     Examples
     --------
-    >>> label_of("learning_rate")
-    'Learning rate'
+    >>> label_of("learning_rate"), label_of("checkpoint_seconds")
+    ('Learning rate', 'Checkpoint (s)')
     """
-    return info.title if info is not None and info.title else name.replace("_", " ").capitalize()
+    if info is not None and info.title:
+        return info.title
+    stem, _, unit = name.rpartition("_")
+    words, unit = (stem, f" ({UNITS[unit]})") if stem and unit in UNITS else (name, "")
+    return words.replace("_", " ").capitalize() + unit
 
 
 def tooltip_of(info: FieldInfo) -> str:
@@ -211,7 +217,6 @@ def _optional(annotation: object, bounds: Bounds, value: object) -> Editor:
     start = value if value is not None else _placeholder(annotation, bounds)
     inner = _editor(annotation, bounds, start)
     given = CheckBox(value=value is not None, text="")
-    given.tooltip = "Tick to set a value; otherwise it is chosen for you."
     box = Container(widgets=[given, cast("Widget", inner.widget)], layout="horizontal", labels=False)
     box.margins = (0, 0, 0, 0)
     given.native.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)

@@ -245,6 +245,7 @@ viewer.close()
 """
 
 
+@pytest.mark.slow
 def test_napari_never_imports_torch(phantom, dicom, tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "settings.yaml"))
     command = [sys.executable, "-c", WHOLE_LINE, str(dicom(phantom("axial"))), str(tmp_path / "out.nii.gz")]

@@ -7,7 +7,7 @@ import pytest
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.ui.layers import image_volume
 
-pytestmark = pytest.mark.viewer
+pytestmark = [pytest.mark.viewer, pytest.mark.slow]
 GEOMETRIES = ["axial", "oblique", "sagittal", "flipped", "anisotropic"]
 
 

@@ -13,6 +13,7 @@ from napari_medseg.jobs import Work, local_engine
 
 pytestmark = [
     pytest.mark.viewer,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX signal"),
 ]
 

@@ -105,6 +105,7 @@ class ClassTable(QWidget):
         self.table.selectRow(min(row, len(self._rows) - 1))
         self.removed.emit(gone.value)
         self.changed.emit()
+        self.picked.emit(self._rows[self.table.currentRow()].value)
 
     def select(self, value: int) -> None:
         """Mark the row of `value`, as when the user changes the label elsewhere; emits nothing."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_medseg.errors import MedsegError
 
 AFTER_STROKE_MS = 50
-AFTER_OTHER_CHANGE_MS = 500
-"""Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is quiet."""
+QUIET_MS = 700
+"""Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is at rest."""
 
 
 class LiveLabels(QObject):
@@ -57,9 +57,12 @@ class LiveLabels(QObject):
         self._stroke: Box | None = None
         self._everywhere = False
         self._looking = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._look)
+        self._soon, self._quiet = QTimer(self), QTimer(self)
+        for timer, interval in ((self._soon, AFTER_STROKE_MS), (self._quiet, QUIET_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(interval)
+        self._soon.timeout.connect(self._look)
+        self._quiet.timeout.connect(self._look_everywhere)
         self._layer_events = Connections(self)
         self._layer_events.connect(labels.events.paint, self._on_paint)
         for emitter in (labels.events.data, labels.events.set_data):
@@ -73,23 +76,24 @@ class LiveLabels(QObject):
     def close(self) -> None:
         """Stop watching."""
         self._layer_events.close()
-        self._timer.stop()
+        self._soon.stop()
+        self._quiet.stop()
 
     def _on_paint(self, event: "LayerEvent") -> None:
         self._stroke = _union(self._stroke, stroke_box(event.value, self._labels.data.shape))
-        self._start_timer(AFTER_STROKE_MS)
+        if not self._soon.isActive():
+            self._soon.start()
 
     def _on_other_change(self, _event: object = None) -> None:
-        self._everywhere = True
-        self._start_timer(AFTER_OTHER_CHANGE_MS)
+        self._quiet.start()
 
-    def _start_timer(self, milliseconds: int) -> None:
-        waiting = self._timer.remainingTime() if self._timer.isActive() else milliseconds
-        self._timer.start(min(waiting, milliseconds))
+    def _look_everywhere(self) -> None:
+        self._everywhere = True
+        self._look()
 
     def _look(self) -> None:
         if self._looking:
-            self._timer.start(AFTER_STROKE_MS)
+            self._soon.start()
             return
         within = None if self._everywhere else self._stroke
         self._stroke, self._everywhere, self._looking = None, False, True

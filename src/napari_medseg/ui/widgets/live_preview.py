@@ -13,6 +13,7 @@ from napari_medseg.ui.layers import preview_layer, show_preview, tag_of, visible
 from napari_medseg.ui.run_layout import CASE
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_medseg.volume import LabelClass
@@ -91,16 +92,15 @@ class LivePreview(QObject):
         """Return the preview layer, right above the image, with the user's own layer still chosen."""
         layers = self._viewer.layers
         active = layers.selection.active
+        for earlier in [layer for layer in layers if _previews(layer, self._image)]:
+            layers.remove(earlier)
         layer = preview_layer(self._viewer, self._image, self._classes)
-        _empty(layer)
         layers.move(layers.index(layer), layers.index(self._image) + 1)
         layers.selection.active = active
         return layer
 
 
-def _empty(layer: Labels) -> None:
-    """Take away what an earlier training left in a preview."""
+def _previews(layer: "Layer", image: Image) -> bool:
+    """Return whether a layer shows an earlier training on `image`."""
     tag = tag_of(layer)
-    for data in (layer.data, tag.volume.data if tag is not None else layer.data):
-        data[...] = 0
-    layer.refresh(extent=False, thumbnail=False)
+    return tag is not None and tag.role == "preview" and tag.image == image.unique_id

@@ -1,8 +1,12 @@
 """How the dock widgets are laid out: labelled rows, a folded part for what is seldom changed, and room to scroll."""
 
-from qtpy.QtCore import QSize, Qt
+from functools import partial
+
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
+
+from napari_medseg.ui.background import is_alive
 
 SPACING = 6
 MARGIN = 9
@@ -62,6 +66,20 @@ class Page(QScrollArea):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return a width that leaves most of the window to the image."""
         return QSize(max(WIDTH, self.minimumSizeHint().width()), self.widget().sizeHint().height())
+
+
+def reveal(widget: QWidget) -> None:
+    """Scroll the page around `widget` so that it is seen, once its place is known."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, Page):
+        parent = parent.parentWidget()
+    if parent is not None:
+        QTimer.singleShot(50, partial(_reveal, parent, widget))
+
+
+def _reveal(page: Page, widget: QWidget) -> None:
+    if is_alive(page) and is_alive(widget):
+        page.ensureWidgetVisible(widget)
 
 
 def scrolling(page: QWidget) -> QVBoxLayout:

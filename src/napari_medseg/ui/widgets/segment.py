@@ -63,7 +63,7 @@ class SegmentWidget(QWidget):
         self._connect()
         local_engine().start()
         self.device.ask()
-        tidy()
+        in_background(tidy, self._refresh, self.panel.show_error)
         self._refresh()
 
     def run(self) -> None:

@@ -25,7 +25,7 @@ from napari_medseg.ui.widgets.loss_plot import LossPlot
 from napari_medseg.ui.widgets.paint_panel import PaintPanel
 from napari_medseg.ui.widgets.predictor import Predictor
 from napari_medseg.ui.widgets.result_bar import ResultBar
-from napari_medseg.ui.widgets.section import rows, scrolling
+from napari_medseg.ui.widgets.section import reveal, rows, scrolling
 from napari_medseg.ui.widgets.segment import FORM as SEGMENT_FORM
 from napari_medseg.ui.widgets.train_setup import TrainSetup
 from napari_medseg.ui.widgets.volume_table import VolumeTable
@@ -69,7 +69,7 @@ class TrainWidget(QWidget):
         self._connect()
         local_engine().start()
         self.setup.device.ask()
-        tidy()
+        in_background(tidy, self._refresh, self.panel.show_error)
         self._refresh()
 
     def image_layer(self) -> Image | None:
@@ -129,7 +129,8 @@ class TrainWidget(QWidget):
         self.train_button.setEnabled(ready and not self.panel.busy)
         self.paint.new_button.setEnabled(self.image.layer is not None)
         self.plot.setVisible(self._live is not None)
-        unfinished = self._live is not None and not self.panel.busy and self.results.bundle is None
+        job = self.panel.job
+        unfinished = self._live is not None and job is not None and job.state in ("cancelled", "failed", "lost")
         self.resume_button.setVisible(unfinished)
 
     def _on_laid_out(self, laid_out: LaidOut) -> None:
@@ -164,6 +165,13 @@ class TrainWidget(QWidget):
             self._live.close()
             self.panel.messages.add_note(Note(_summary(result)))
             self.results.show_bundle(Bundle.load(result.bundle))
+            reveal(self.results)
+        elif job is not None and job.state == "cancelled" and self._live is not None:
+            # cancelled, a training still leaves its best weights
+            if self._live.run.bundle.is_dir():
+                self.results.show_bundle(Bundle.load(self._live.run.bundle))
+        elif job is not None:
+            reveal(self.panel)
         self._refresh()
 
     def _on_segment(self, bundle: Bundle) -> None:
@@ -175,6 +183,7 @@ class TrainWidget(QWidget):
         if self._live is not None:
             self._live.hide_preview()
         self.volumes.show_volumes(classes_of(layer), files.volumes_ml)
+        reveal(self.volumes)
 
     def _on_saved(self, bundle: Bundle) -> None:
         self.setup.start.refresh()
