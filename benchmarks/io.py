@@ -116,7 +116,8 @@ def nibabel(path: Path) -> np.ndarray:
     """Read with nibabel."""
     import nibabel as nib
 
-    return np.asarray(nib.load(path).dataobj).T
+    # A copy, because a memory map reads nothing yet.
+    return np.array(nib.load(path).dataobj).T
 
 
 def raw(path: Path) -> np.ndarray:

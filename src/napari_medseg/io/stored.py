@@ -14,7 +14,7 @@ from napari_medseg.errors import ReadError
 from napari_medseg.io.format import ReadOptions
 from napari_medseg.io.limits import DEFLATE_LIMIT, check_size
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 22
 TEXT_BLOCK_BYTES = 1 << 20
 
 Packing = Literal["raw", "gzip", "zlib", "bzip2", "text", "hex"]
