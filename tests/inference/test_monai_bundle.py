@@ -108,6 +108,18 @@ CASES = {
     "values-that-are-no-numbers": Case(
         {"patch_size": (16, 16, 16), "spacing": (1.3, 1.3, 1.3)}, (17, 19, 23), holes=True
     ),
+    "layers-in-a-row": Case(
+        {
+            "architecture": "meshnet",
+            "patch_size": (24, 24, 24),
+            "options": {"features": 4, "dilations": [1, 2, 1], "activation": "elu", "instance_norm": True},
+            "axcodes": "LIA",
+            "spacing": (1.0, 1.0, 1.0),
+            "intensity": Intensity(kind="minmax"),
+        },
+        (17, 19, 23),
+        spacing=(1.1, 1.3, 0.9),
+    ),
     "two-channels": Case({"patch_size": (16, 16, 16), "channels": 2}, (17, 19, 23, 2), spacing=(2, 1, 1.5)),
 }
 

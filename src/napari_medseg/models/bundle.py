@@ -18,6 +18,7 @@ from napari_medseg.models.card import model_card
 from napari_medseg.models.configs import BLOCK, inference_config, metadata
 from napari_medseg.models.registry import build, network_def
 from napari_medseg.models.spec import ModelSpec
+from napari_medseg.models.weights import check_fit, read_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,22 +112,8 @@ class Bundle:
         BundleError
             If the file is damaged, or holds anything but tensors.
         """
-        import torch
-
-        where = self.path.name if self.path else self.spec.name
-        try:
-            with self._open_weights() as file:
-                state = torch.load(file, map_location="cpu", weights_only=True)
-        # The unpickler's errors for a damaged or hostile file have no common base.
-        except Exception as error:
-            raise BundleError(
-                f"The weights of {where} cannot be read without executing code from the file, or the file is damaged "
-                f"({type(error).__name__}).",
-                "Get the model again from a source you trust, as a plain state dictionary.",
-            ) from error
-        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-            raise BundleError(f"The weights of {where} are not a plain state dictionary.", "Export them as one.")
-        return dict(state)
+        with self._open_weights() as file:
+            return read_state_dict(file, self.path.name if self.path else self.spec.name)
 
     def network(self) -> "nn.Module":
         """Return the network with its weights, on the CPU, ready to predict.
@@ -138,7 +125,7 @@ class Bundle:
         """
         network = build(self.spec)
         state = self.state_dict()
-        _check_fit(self.spec, network.state_dict(), state)
+        check_fit(self.spec.name, self.spec.architecture, network.state_dict(), state)
         network.load_state_dict(state)
         return network.eval()
 
@@ -249,21 +236,3 @@ def _read_json(folder: Path, name: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BundleError(f"{folder.name}: {name} is not a JSON object.", "Copy the model again.")
     return content
-
-
-def _check_fit(spec: ModelSpec, wanted: "Mapping[str, torch.Tensor]", found: "Mapping[str, torch.Tensor]") -> None:
-    missing = sorted(wanted.keys() - found.keys())
-    surplus = sorted(found.keys() - wanted.keys())
-    shapes = [
-        f"{name} is {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & found.keys()
-        if found[name].shape != wanted[name].shape
-    ]
-    if missing or surplus or shapes:
-        examples = "; ".join([f"{name} is missing" for name in missing[:1]] + sorted(shapes)[:1])
-        examples = examples or f"{surplus[0]} has no place"
-        raise BundleError(
-            f"The weights of {spec.name} are not those of the {spec.architecture} it describes: {len(missing)} tensors "
-            f"missing, {len(surplus)} surplus, {len(shapes)} of another shape ({examples}).",
-            "Use the specification and the weights of the same model.",
-        )

@@ -38,6 +38,7 @@ def _input_text(spec: ModelSpec) -> str:
     rule = spec.intensity
     intensity = {
         "zscore": "mean 0 and standard deviation 1" + (" over nonzero voxels" if rule.nonzero else ""),
+        "minmax": "smallest and largest value to 0 and 1",
         "percentile": f"percentiles {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
         "window": f"values {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
     }[rule.kind]

@@ -33,6 +33,8 @@ def intensity_transform(intensity: Intensity) -> tuple[str, Json]:
     """Return the name and arguments of the MONAI transform that an intensity rule stands for."""
     if intensity.kind == "zscore":
         return "NormalizeIntensity", {"nonzero": intensity.nonzero}
+    if intensity.kind == "minmax":
+        return "ScaleIntensity", {"minv": 0.0, "maxv": 1.0}
     limits = {"b_min": 0.0, "b_max": 1.0, "clip": True}
     if intensity.kind == "percentile":
         return "ScaleIntensityRangePercentiles", {"lower": intensity.low, "upper": intensity.high, **limits}
@@ -96,7 +98,7 @@ def inference_config(spec: ModelSpec) -> Json:
         "output_dir": "$@bundle_root + '/eval'",
         "datalist": "$[@image] if @image else sorted(glob.glob(os.path.join(@dataset_dir, @pattern)))",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "network_def": network_def(spec).to_config(),
+        **network_def(spec).to_config(),
         "network": "$@network_def.to(@device)",
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(spec)},
         "dataset": {

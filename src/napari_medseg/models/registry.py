@@ -29,10 +29,23 @@ class NetworkDef:
     a file."""
     arguments: dict[str, Any]
     """Keyword arguments, as JSON values."""
+    parts: "tuple[NetworkDef, ...]" = ()
+    """Positional arguments that are networks themselves, such as the layers of ``torch.nn.Sequential``; they have no
+    parts of their own."""
 
     def to_config(self) -> dict[str, Any]:
-        """Return the entry for a MONAI configuration."""
-        return {"_target_": self.target, **self.arguments}
+        """Return the entries of a MONAI configuration: ``network_def``, and what it refers to."""
+        if not self.parts:
+            return {"network_def": {"_target_": self.target, **self.arguments}}
+        layers = [part.to_config()["network_def"] for part in self.parts]
+        return {"network_layers": layers, "network_def": f"${self.target}(*@network_layers)"}
+
+    def build(self) -> "nn.Module":
+        """Return the network."""
+        module, _, name = self.target.rpartition(".")
+        make = getattr(import_module(module), name)
+        network: nn.Module = make(*(part.build() for part in self.parts), **self.arguments)
+        return network
 
 
 @dataclass(frozen=True)
@@ -157,7 +170,4 @@ def build(spec: ModelSpec) -> "nn.Module":
     Input is (batch, channel, z, y, x) float32 of `spec.patch_size`, or (batch, channel, y, x) for two dimensions;
     output has one channel of logits per class.
     """
-    definition = network_def(spec)
-    module, _, name = definition.target.rpartition(".")
-    network: nn.Module = getattr(import_module(module), name)(**definition.arguments)
-    return network
+    return network_def(spec).build()

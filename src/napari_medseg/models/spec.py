@@ -17,16 +17,17 @@ class Intensity(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Literal["zscore", "percentile", "window"] = "zscore"
-    """``zscore``: subtract the mean and divide by the standard deviation (``NormalizeIntensity``). ``percentile``: map
-    the `low` and `high` percentile to 0 and 1 and clip (``ScaleIntensityRangePercentiles``). ``window``: map the
-    values `low` and `high` to 0 and 1 and clip (``ScaleIntensityRange``), for calibrated units such as HU."""
+    kind: Literal["zscore", "minmax", "percentile", "window"] = "zscore"
+    """``zscore``: subtract the mean and divide by the standard deviation (``NormalizeIntensity``). ``minmax``: map
+    the smallest and the largest value to 0 and 1 (``ScaleIntensity``). ``percentile``: map the `low` and `high`
+    percentile to 0 and 1 and clip (``ScaleIntensityRangePercentiles``). ``window``: map the values `low` and `high` to
+    0 and 1 and clip (``ScaleIntensityRange``), for calibrated units such as HU."""
     nonzero: bool = False
     """For ``zscore``: take mean and standard deviation over nonzero voxels only, and leave zeros at zero."""
     low: float = 0.5
-    """Lower percentile or value; unused by ``zscore``."""
+    """Lower percentile or value; unused by ``zscore`` and ``minmax``."""
     high: float = 99.5
-    """Upper percentile or value; unused by ``zscore``."""
+    """Upper percentile or value; unused by ``zscore`` and ``minmax``."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Intensity":

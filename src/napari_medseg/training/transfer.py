@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from torch import nn
 
 from napari_medseg.errors import ConfigError
-from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models import Bundle, ModelSpec, NetworkDef
 from napari_medseg.models.registry import build, network_def
 from napari_medseg.volume import LabelClass
 
@@ -62,14 +63,20 @@ def load_weights(network: nn.Module, spec: ModelSpec, bundle: Bundle) -> str:
 
 def _check_same_body(spec: ModelSpec, other: ModelSpec) -> None:
     ours, theirs = network_def(spec), network_def(other)
-    keys = (ours.arguments.keys() | theirs.arguments.keys()) - set(HEAD_ARGUMENTS)
-    different = sorted(key for key in keys if ours.arguments.get(key) != theirs.arguments.get(key))
+    body, start = _body(ours), _body(theirs)
+    different = sorted(key for key in body.keys() | start.keys() if body.get(key) != start.get(key))
     if ours.target != theirs.target or different:
         reason = f"its {', '.join(different)} differ" if different else f"it is a {other.architecture}"
         raise ConfigError(
             f"{other.name} cannot be the start of {spec.name}: {reason}.",
             "Take over the architecture, options, patch size and channels of the model you start from.",
         )
+
+
+def _body(definition: NetworkDef) -> dict[str, Any]:
+    """Return what makes a network, but for its number of classes."""
+    own = {key: value for key, value in definition.arguments.items() if key not in HEAD_ARGUMENTS}
+    return own | {f"layer {n}": (part.target, _body(part)) for n, part in enumerate(definition.parts)}
 
 
 def _head_axes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
