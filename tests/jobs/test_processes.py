@@ -102,7 +102,8 @@ def test_ctrl_c_in_the_terminal_leaves_the_worker_to_the_viewer(tmp_path: Path) 
     script.write_text(
         HEAD + "job = engine.submit(Work('job_targets:clean_up_slowly', {'seconds': 0.2}))\n"
         "next(e for e in job.events(60) if 'running' in str(e))\n"
-        "try:\n    print('ready', flush=True)\n    job.wait()\nexcept KeyboardInterrupt:\n    job.cancel()\n    job.wait(20)\n    print(job.state)\n"
+        "try:\n    print('ready', flush=True)\n    job.wait()\n"
+        "except KeyboardInterrupt:\n    job.cancel()\n    job.wait(20)\n    print(job.state)\n"
     )
     with subprocess.Popen(
         [sys.executable, str(script)],
