@@ -132,3 +132,15 @@ def test_cut_files_are_refused(tmp_path: Path, suffix: str) -> None:
         (tmp_path / f"cut.{suffix}").write_bytes(whole[:length])
         with pytest.raises(ReadError):
             read(tmp_path / f"cut.{suffix}")
+
+
+def test_a_part_that_claims_more_than_the_file_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    whole = png(300, 300, 8, 0)
+    (tmp_path / "a.png").write_bytes(whole[:33] + b"\xca\0\0\0" + whole[37:])
+    Image.fromarray(GREY).save(tmp_path / "a.bmp")
+    body = bytearray((tmp_path / "a.bmp").read_bytes())
+    body[46:50] = b"\0\0\0\x9c"
+    (tmp_path / "a.bmp").write_bytes(body)
+    for name in ("a.png", "a.bmp"):
+        with pytest.raises(ReadError, match="truncated"):
+            read(tmp_path / name)

@@ -283,3 +283,12 @@ def test_junk_is_refused(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "a.tif").write_bytes(body)
     with pytest.raises(ReadError):
         read(tmp_path / "a.tif")
+
+
+def test_a_tile_that_claims_more_than_the_memory_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((32, 32), np.uint8), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        for name in ("TileWidth", "TileLength"):
+            tiff.pages.first.tags[name].overwrite(1 << 24, dtype="I")
+    with pytest.raises(ReadError):
+        read(tmp_path / "a.tif")

@@ -4,6 +4,7 @@ Palettes become their colours, one bit becomes 0 and 1, grey with transparency b
 and the turn that a camera left in EXIF is applied.
 """
 
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def can_read(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> list[Volume]:
     """Return the picture as a volume of two axes without geometry; of an animation, the first picture."""
     options.control.checkpoint()
+    _check_claims(path)
     with warnings.catch_warnings():
         # Pillow warns of large pictures; the memory that is free decides instead.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -67,6 +69,28 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
 def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
     """Return the entry of the picture."""
     return [info_of(volume, path, FORMAT.name) for volume in read(path, options)]
+
+
+def _check_claims(path: Path) -> None:
+    """Raise if a part of the file claims to be longer than the file: Pillow would take the memory for it first."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(50)
+        needed = 0
+        if start.startswith(b"BM") and len(start) == 50:
+            (colours,) = struct.unpack_from("<I", start, 46)
+            needed = 4 * colours
+        at = len(MAGICS[0])
+        while start.startswith(MAGICS[0]) and at < size:
+            file.seek(at)
+            chunk = file.read(8)
+            if len(chunk) < 8 or chunk[4:] == b"IEND":
+                break
+            # A chunk is its length, its name, its content and a sum.
+            at += 12 + int.from_bytes(chunk[:4], "big")
+            needed = max(needed, at)
+    if needed > size:
+        raise ReadError(f"{path.name} is truncated: it has {size} bytes and needs {needed}.", "Copy it again.")
 
 
 def _pixels(path: Path, picture: Image.Image) -> NDArray[np.generic]:

@@ -167,6 +167,8 @@ def _colours(series: TiffPageSeries) -> NDArray[np.uint8]:
 def _check_bytes(series: TiffPageSeries, name: str) -> None:
     """Raise unless the file can hold the pixels that its tags claim, all of them."""
     size = check_size(tuple(series.shape), series.dtype, name)
+    # A tile or strip is decoded whole, whatever part of it the image needs.
+    check_size(tuple(series.keyframe.chunks), series.dtype, name)
     if series.dataoffset is not None:
         if series.dataoffset + size > series.keyframe.parent.filehandle.size:
             raise _truncated(name)
