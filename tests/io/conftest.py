@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -80,11 +81,24 @@ def plane_elements(affine: np.ndarray, k: float) -> dict[str, Any]:
     }
 
 
+def item(**elements: Any) -> Sequence:
+    """Return a sequence of one item."""
+    ds = Dataset()
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
+    return Sequence([ds])
+
+
 @pytest.fixture(scope="session")
 def phantoms() -> SimpleNamespace:
     """Return the functions of this file; test modules cannot import one another."""
     return SimpleNamespace(
-        slice_dataset=slice_dataset, save=save, rotation=rotation, lps_affine=lps_affine, plane_elements=plane_elements
+        slice_dataset=slice_dataset,
+        save=save,
+        item=item,
+        rotation=rotation,
+        lps_affine=lps_affine,
+        plane_elements=plane_elements,
     )
 
 

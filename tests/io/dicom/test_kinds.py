@@ -1,10 +1,6 @@
-"""Enhanced multi-frame, mosaics, dose grids, PET, segmentations, DICOMDIR and archives."""
+"""Enhanced multi-frame, mosaics, dose grids and PET."""
 
-import shutil
 import struct
-import tarfile
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import config, dcmread
-from pydicom.dataset import Dataset
-from pydicom.fileset import FileSet
 from pydicom.sequence import Sequence
 
 from napari_medseg import read
@@ -25,20 +18,13 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
 
-def item(**elements: Any) -> Sequence:
-    ds = Dataset()
-    for keyword, value in elements.items():
-        setattr(ds, keyword, value)
-    return Sequence([ds])
-
-
 def enhanced(
     phantoms: SimpleNamespace, frames: np.ndarray, groups: list[dict[str, Any]], shared: dict[str, Any]
 ) -> Any:
     ds = phantoms.slice_dataset(frames, Modality="MR", NumberOfFrames=len(frames))
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = ENHANCED_MR
-    ds.SharedFunctionalGroupsSequence = item(**shared)
-    ds.PerFrameFunctionalGroupsSequence = Sequence([item(**group)[0] for group in groups])
+    ds.SharedFunctionalGroupsSequence = phantoms.item(**shared)
+    ds.PerFrameFunctionalGroupsSequence = Sequence([phantoms.item(**group)[0] for group in groups])
     return ds
 
 
@@ -48,8 +34,8 @@ def test_enhanced_frames_are_sorted_into_steps_with_their_own_slopes(
     affine = phantoms.lps_affine((3.0, 0.7, 0.9), 17)
     where = phantoms.plane_elements(affine, 0)
     shared = {
-        "PlaneOrientationSequence": item(ImageOrientationPatient=where["ImageOrientationPatient"]),
-        "PixelMeasuresSequence": item(PixelSpacing=where["PixelSpacing"], SliceThickness=3.0),
+        "PlaneOrientationSequence": phantoms.item(ImageOrientationPatient=where["ImageOrientationPatient"]),
+        "PixelMeasuresSequence": phantoms.item(PixelSpacing=where["PixelSpacing"], SliceThickness=3.0),
     }
     frames, groups = [], []
     for step in (1, 0):
@@ -58,9 +44,9 @@ def test_enhanced_frames_are_sorted_into_steps_with_their_own_slopes(
             frames.append(phantom[k])
             groups.append(
                 {
-                    "PlanePositionSequence": item(ImagePositionPatient=place),
-                    "FrameContentSequence": item(TemporalPositionIndex=step + 1),
-                    "PixelValueTransformationSequence": item(
+                    "PlanePositionSequence": phantoms.item(ImagePositionPatient=place),
+                    "FrameContentSequence": phantoms.item(TemporalPositionIndex=step + 1),
+                    "PixelValueTransformationSequence": phantoms.item(
                         RescaleSlope=0.5 + step, RescaleIntercept=float(k), RescaleType="US"
                     ),
                 }
@@ -78,8 +64,8 @@ def test_enhanced_diffusion_keeps_its_gradients(tmp_path: Path, phantoms: Simple
     affine = phantoms.lps_affine((3.0, 1.0, 1.0))
     where = phantoms.plane_elements(affine, 0)
     shared = {
-        "PlaneOrientationSequence": item(ImageOrientationPatient=where["ImageOrientationPatient"]),
-        "PixelMeasuresSequence": item(PixelSpacing=where["PixelSpacing"], SliceThickness=3.0),
+        "PlaneOrientationSequence": phantoms.item(ImageOrientationPatient=where["ImageOrientationPatient"]),
+        "PixelMeasuresSequence": phantoms.item(PixelSpacing=where["PixelSpacing"], SliceThickness=3.0),
     }
     gradients = [(0.0, None), (800.0, [0.0, 0.0, 1.0])]
     groups = []
@@ -87,12 +73,12 @@ def test_enhanced_diffusion_keeps_its_gradients(tmp_path: Path, phantoms: Simple
         for k in range(6):
             diffusion: dict[str, Any] = {"DiffusionBValue": b}
             if direction:
-                diffusion["DiffusionGradientDirectionSequence"] = item(DiffusionGradientOrientation=direction)
+                diffusion["DiffusionGradientDirectionSequence"] = phantoms.item(DiffusionGradientOrientation=direction)
             place = phantoms.plane_elements(affine, k)["ImagePositionPatient"]
             groups.append(
                 {
-                    "PlanePositionSequence": item(ImagePositionPatient=place),
-                    "MRDiffusionSequence": item(**diffusion),
+                    "PlanePositionSequence": phantoms.item(ImagePositionPatient=place),
+                    "MRDiffusionSequence": phantoms.item(**diffusion),
                 }
             )
     frames = np.concatenate([phantom, phantom + 1000])
@@ -156,7 +142,7 @@ def pet(write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: n
     elements = {
         "Modality": "PT", "Units": "BQML", "CorrectedImage": ["ATTN", "DECY"], "DecayCorrection": "START",
         "PatientWeight": 70.0, "SeriesTime": "120000", "AcquisitionTime": "120500",
-        "RadiopharmaceuticalInformationSequence": item(**drug),
+        "RadiopharmaceuticalInformationSequence": phantoms.item(**drug),
     }  # fmt: skip
     return read(write_series(phantom, phantoms.lps_affine((2, 1, 1)), **{**elements, **changes}))[0]
 
@@ -189,158 +175,3 @@ def test_pet_without_what_suv_needs_says_so(
     volume = pet(write_series, phantoms, phantom, **changes)
     assert volume.suv_factor is None
     assert any(reason in note for note in volume.warnings)
-
-
-def segmentation_of(folder: Path, masks: list[np.ndarray], kind: str = "BINARY") -> Dataset:
-    """Return a segmentation made by highdicom, an implementation of its own."""
-    highdicom = pytest.importorskip("highdicom")
-    code = highdicom.sr.CodedConcept("91723000", "SCT", "Anatomical structure")
-    descriptions = [
-        highdicom.seg.SegmentDescription(
-            number + 1, f"organ {number + 1}", code, code, "MANUAL",
-            display_color=highdicom.color.CIELabColor.from_rgb(255, 128 * number, 0),
-        )
-        for number in range(len(masks))
-    ]  # fmt: skip
-    sources = [dcmread(path) for path in folder.iterdir()]
-    sources.sort(key=lambda ds: ds.InstanceNumber)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return highdicom.seg.Segmentation(
-            sources, np.stack(masks, axis=-1).astype(np.uint8), kind, descriptions, "1.2.3.9", 9, "1.2.3.9.1", 1,
-            "maker", "model", "1", "device",
-        )  # fmt: skip
-
-
-def with_patient(folder: Path) -> Path:
-    for path in folder.iterdir():
-        ds = dcmread(path)
-        ds.FrameOfReferenceUID, ds.SliceThickness, ds.PatientSex, ds.PatientBirthDate = "1.2.3.8", 2.0, "", ""
-        ds.StudyID = ds.StudyDate = ds.StudyTime = ds.AccessionNumber = ds.ReferringPhysicianName = ""
-        ds.save_as(path)
-    return folder
-
-
-def test_a_segmentation_is_a_label_map_on_the_grid_of_its_image(
-    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
-) -> None:
-    folder = with_patient(write_series(phantom, phantoms.lps_affine((2, 1, 1), 12)))
-    first, second = phantom > 150, (phantom > 0) & (phantom < 60)
-    segmentation_of(folder, [first, second]).save_as(folder / "labels")
-    image, labels = read(folder)
-    assert labels.kind == "labels"
-    assert [(label.value, label.name) for label in labels.classes] == [(1, "organ 1"), (2, "organ 2")]
-    assert [label.color for label in labels.classes] == ["#ff0000", "#ff8000"]
-    whole = np.zeros(phantom.shape, np.uint8)
-    for k, j, i in np.argwhere(np.ones(labels.data.shape)):
-        index = np.rint(image.geometry.to_index(labels.geometry @ (k, j, i))).astype(int)
-        whole[tuple(index)] = labels.data[k, j, i]
-    np.testing.assert_array_equal(whole, np.where(first, 1, np.where(second, 2, 0)))
-    assert [entry.kind for entry in scan(folder)] == ["image", "labels"]
-
-
-def test_overlapping_segments_come_apart(
-    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
-) -> None:
-    folder = with_patient(write_series(phantom, phantoms.lps_affine((2, 1, 1))))
-    outer, inner = phantom > -1000, phantom > 100
-    path = folder.parent / "labels.dcm"
-    segmentation_of(folder, [outer, inner]).save_as(path)
-    first, second = read(path)
-    assert (first.data == 1).sum() == outer.sum()
-    assert (second.data == 2).sum() == inner.sum()
-    assert "overlap" in first.warnings[0]
-
-
-def test_a_fractional_segmentation_is_an_image_of_fractions(
-    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
-) -> None:
-    folder = with_patient(write_series(phantom, phantoms.lps_affine((2, 1, 1))))
-    path = folder.parent / "labels.dcm"
-    segmentation_of(folder, [phantom > 100], "FRACTIONAL").save_as(path)
-    (volume,) = read(path)
-    assert volume.kind == "image"
-    assert set(np.unique(volume.data)) <= {0.0, 1.0}
-    assert (volume.data == 1).sum() == (phantom > 100).sum()
-
-
-@pytest.fixture
-def series(write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray) -> Path:
-    study = {
-        "PatientBirthDate": "",
-        "StudyID": "1",
-        "StudyDate": "20200101",
-        "StudyTime": "1200",
-        "AccessionNumber": "",
-    }
-    return write_series(phantom, phantoms.lps_affine((2, 1, 1), 5), **study)
-
-
-def write_media(files: list[Path], folder: Path) -> None:
-    media = FileSet()
-    for path in files:
-        media.add(path)
-    media.write(folder)
-    media._stage["t"].cleanup()
-
-
-def test_a_dicomdir_gives_the_files_that_it_lists(tmp_path: Path, series: Path, phantom: np.ndarray) -> None:
-    write_media(list(series.iterdir()), tmp_path / "media")
-    stray = tmp_path / "media" / "stray"
-    shutil.copy(next(series.iterdir()), stray)
-    for entry in (tmp_path / "media" / "DICOMDIR", tmp_path / "media"):
-        volumes = read(entry)
-        assert len(volumes) == 1
-        np.testing.assert_array_equal(volumes[0].data, phantom)
-
-
-def test_a_dicomdir_cannot_lead_out_of_its_folder(
-    tmp_path: Path, series: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(config.settings, "reading_validation_mode", config.IGNORE)
-    monkeypatch.setattr(config.settings, "writing_validation_mode", config.IGNORE)
-    write_media([next(series.iterdir())], tmp_path / "media")
-    directory = dcmread(tmp_path / "media" / "DICOMDIR")
-    shutil.copy(next(series.iterdir()), tmp_path / "SECRET")
-    for record in directory.DirectoryRecordSequence:
-        if "ReferencedFileID" in record:
-            record.ReferencedFileID = ["..", "SECRET"]
-            # A link to itself: a walk along the links would never end.
-            record.OffsetOfTheNextDirectoryRecord = record.seq_item_tell or 400
-    directory.save_as(tmp_path / "media" / "DICOMDIR")
-    with pytest.raises(ReadError, match="no DICOM file"):
-        read(tmp_path / "media" / "DICOMDIR")
-
-
-@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
-def test_archives_are_read_without_unpacking_by_name(
-    tmp_path: Path, series: Path, phantom: np.ndarray, suffix: str
-) -> None:
-    path = tmp_path / f"study{suffix}"
-    names = {f"../../{number}/x": file for number, file in enumerate(series.iterdir())}
-    if suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, file in names.items():
-                archive.write(file, name)
-    else:
-        with tarfile.open(path, "w:gz") as tar:
-            for name, file in names.items():
-                tar.add(file, name)
-    before = set(tmp_path.parent.rglob("*"))
-    (volume,) = read(path)
-    np.testing.assert_array_equal(volume.data, phantom)
-    assert {entry.name for entry in set(tmp_path.parent.rglob("*")) - before} <= set()
-    assert scan(path)[0].shape == phantom.shape
-
-
-def test_files_that_are_no_images_are_named(tmp_path: Path, phantoms: SimpleNamespace) -> None:
-    ds = phantoms.slice_dataset(np.zeros((2, 2), np.uint8), Modality="SR")
-    del ds.PixelData
-    phantoms.save(ds, tmp_path / "study" / "report")
-    with pytest.raises(ReadError, match=r"1 DICOM files but no image \(modality SR\)"):
-        read(tmp_path / "study")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ReadError, match="no DICOM file"):
-        read(tmp_path / "empty")
-    with pytest.raises(ReadError, match="no file or folder"):
-        read(tmp_path / "absent")

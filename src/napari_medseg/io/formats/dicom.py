@@ -12,6 +12,7 @@ from napari_medseg.io.dicom.files import Found, find, is_dicom
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.dicom.segmentation import describe_segmentation, is_segmentation, label_maps_of
 from napari_medseg.io.dicom.series import Stack, stacks_of
+from napari_medseg.io.dicom.structures import is_structure_set, label_maps_of_structures
 from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, info_of
 from napari_medseg.volume import Volume
 
@@ -26,7 +27,7 @@ def can_read(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> list[Volume]:
     """Return one volume per stack of slices, time series and the like as one volume with a leading axis.
 
-    Segmentations come as label maps, after the images.
+    Segmentations and the contours of structure sets come as label maps, after the images.
     """
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
@@ -37,7 +38,7 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
     volumes = [volume_of(stack, options) for stack in stacks if options.wants(stack.series_id)]
     for file in segmentations:
         volumes += [labels for labels in label_maps_of(file, options) if options.wants(labels.series_id or "")]
-    return volumes
+    return volumes + [labels for labels in _structures(found, stacks) if options.wants(labels.series_id or "")]
 
 
 def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
@@ -47,8 +48,16 @@ def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
             return scan(folder, options)
     found = find(path, options)
     segmentations = [file for file in found.files if is_segmentation(file)]
-    entries = [_info(stack, path) for stack in _stacks(found, path, allow_none=bool(segmentations))]
-    return entries + [info_of(describe_segmentation(file), path, FORMAT.name) for file in segmentations]
+    stacks = _stacks(found, path, allow_none=bool(segmentations))
+    entries = [_info(stack, path) for stack in stacks]
+    drawn = [describe_segmentation(file) for file in segmentations]
+    return entries + [info_of(volume, path, FORMAT.name) for volume in [*drawn, *_structures(found, stacks)]]
+
+
+def _structures(found: Found, stacks: list[Stack]) -> list[Volume]:
+    """Return the label maps of structure sets that were drawn on one of the images."""
+    files = [file for file in found.files if is_structure_set(file)]
+    return [labels for file in files for labels in label_maps_of_structures(file, stacks)]
 
 
 def _stacks(found: Found, path: Path, *, allow_none: bool) -> list[Stack]:
