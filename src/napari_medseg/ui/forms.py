@@ -14,10 +14,10 @@ from magicgui.widgets.bases import BaseValueWidget
 from psygnal import Signal, SignalInstance
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from napari_medseg.errors import ConfigError
+from napari_medseg.ui.wheel import IgnoreWheel
 
 Model = TypeVar("Model", bound=BaseModel)
 Bounds = dict[str, float]
@@ -76,7 +76,7 @@ class Form(Generic[Model]):
         }
         for editor in self._editors.values():
             editor.widget.changed.connect(self._on_changed)
-        self._wheel = _IgnoreWheel()
+        self._wheel = IgnoreWheel()
         self._native: QWidget | None = None
         self._layout: QFormLayout
 
@@ -101,7 +101,7 @@ class Form(Generic[Model]):
             for part in (label, native):
                 part.setToolTip(tooltip_of(infos[name]))
             layout.addRow(label, native)
-            _tidy(native, self._wheel)
+            self._wheel.guard(native)
 
     def show_rows(self, shown: bool) -> None:
         """Show or hide all rows of the form."""
@@ -284,20 +284,3 @@ EDITORS: dict[object, Callable[[Bounds, object], Editor]] = {
     str: _text,
     tuple: _sequence,
 }
-
-
-class _IgnoreWheel(QObject):
-    """Leaves the mouse wheel to the scroll area, so that scrolling past a box does not change its value."""
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        if event is not None and event.type() == QEvent.Type.Wheel:
-            event.ignore()
-            return True
-        return bool(super().eventFilter(watched, event))
-
-
-def _tidy(native: QWidget, wheel: _IgnoreWheel) -> None:
-    for kind in (QAbstractSpinBox, QComboBox):
-        for box in (*native.findChildren(kind), *([native] if isinstance(native, kind) else [])):
-            box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            box.installEventFilter(wheel)

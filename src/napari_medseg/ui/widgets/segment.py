@@ -18,6 +18,7 @@ from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.forms import Form
 from napari_medseg.ui.layers import classes_of, labels_volume
 from napari_medseg.ui.settings import recall, remember
+from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.job_panel import JobPanel
@@ -105,6 +106,7 @@ class SegmentWidget(QWidget):
         below.addWidget(self.save_button)
         content.addLayout(below)
         content.addStretch(1)
+        IgnoreWheel(self).guard(self)
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.run)

@@ -18,6 +18,7 @@ from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.layers import classes_of, image_volume, labels_on
 from napari_medseg.ui.run_layout import LaidOut, lay_out_run
 from napari_medseg.ui.settings import recall
+from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.ui.widgets.layer_choice import LayerChoice
 from napari_medseg.ui.widgets.live_run import LiveRun
@@ -109,6 +110,7 @@ class TrainWidget(QWidget):
         ):  # fmt: skip
             content.addWidget(part)
         content.addStretch(1)
+        IgnoreWheel(self).guard(self)
 
     def _connect(self) -> None:
         self.train_button.clicked.connect(self.train)
