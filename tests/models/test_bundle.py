@@ -143,7 +143,7 @@ def edit(folder: Path, change) -> None:
         (lambda f: (f / "configs" / "metadata.json").write_text("[" * 100_000), "cannot be read"),
         (lambda f: (f / "configs" / "metadata.json").write_text("[]"), "not a JSON object"),
         (lambda f: (f / "models" / "model.pt").unlink(), "no weights"),
-        (lambda f: edit(f, lambda m: m.pop("napari_medseg")), "another maker"),
+        (lambda f: edit(f, lambda m: m.pop("napari_medseg")), "would execute code"),
         (lambda f: edit(f, lambda m: m["napari_medseg"].update(format=9)), "format 9"),
         (lambda f: edit(f, lambda m: m["napari_medseg"]["spec"].update(architecture="os.system")), "no architecture"),
         (lambda f: edit(f, lambda m: m["napari_medseg"]["spec"].update(channels=0)), "impossible channels"),

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
 from napari_medseg.errors import BundleError, WriteError
 from napari_medseg.models.card import model_card
 from napari_medseg.models.configs import BLOCK, inference_config, metadata
+from napari_medseg.models.files import CARD, INFERENCE, LICENCE, METADATA, WEIGHTS, Files, open_files, read_json
+from napari_medseg.models.foreign import convert
 from napari_medseg.models.registry import build, network_def
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.models.weights import check_fit, read_state_dict
@@ -26,11 +28,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-METADATA = Path("configs/metadata.json")
-INFERENCE = Path("configs/inference.json")
-WEIGHTS = Path("models/model.pt")
-CARD = Path("docs/README.md")
-LICENCE = Path("LICENSE")
 FORMAT = 1
 
 
@@ -38,14 +35,14 @@ FORMAT = 1
 class Bundle:
     """A model's specification and weights.
 
-    Made by `load` from a folder, or by `create` from weights in memory.
+    Made by `load` from a folder or zip file, or by `create` from weights in memory.
     """
 
     spec: ModelSpec
     weights: Path | bytes
     """The state dictionary as a file, or as the content of that file."""
     path: Path | None = None
-    """The folder; None when it was not saved yet."""
+    """The folder or zip file; None when it was not saved yet."""
 
     @classmethod
     def create(cls, spec: ModelSpec, state_dict: "Mapping[str, torch.Tensor]") -> Self:
@@ -73,26 +70,30 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a bundle's specification and check the folder. Executes nothing from it and does not load torch.
+        """Read a model's specification and check that it is complete. Executes nothing from it and loads no torch.
+
+        The configuration of a MONAI bundle of another maker is converted if it is plain data.
 
         Parameters
         ----------
         path : path
-            The bundle's folder.
+            The folder, or a zip file of it.
 
         Raises
         ------
         BundleError
-            If the folder is not a complete bundle that this package made, with a remedy.
+            If it is not a complete model that can be used without executing code from it, with a remedy.
         """
-        folder = Path(path).expanduser().resolve()
-        if not folder.is_dir():
-            raise BundleError(f"There is no model folder {folder}.", "Choose the folder that holds 'configs'.")
-        spec = _read_spec(folder)
+        place = Path(path).expanduser().resolve()
+        files = open_files(place)
+        spec = _read_spec(files)
         network_def(spec)
-        if not (folder / WEIGHTS).is_file():
-            raise BundleError(f"{folder.name} has no weights: {WEIGHTS} is missing.", "Copy the whole folder again.")
-        return cls(spec, folder / WEIGHTS, folder)
+        weights = files.weights()
+        if weights is None:
+            raise BundleError(
+                f"{place.name} has no weights: {WEIGHTS.as_posix()} is missing.", "Copy the whole folder again."
+            )
+        return cls(spec, weights, place)
 
     @cached_property
     def hash(self) -> str:
@@ -201,18 +202,15 @@ def _replace(new: Path, folder: Path) -> None:
         shutil.rmtree(old.parent, ignore_errors=True)
 
 
-def _read_spec(folder: Path) -> ModelSpec:
-    content = _read_json(folder, METADATA)
+def _read_spec(files: Files) -> ModelSpec:
+    name, content = files.path.name, read_json(files, METADATA)
     block = content.get(BLOCK)
     if not isinstance(block, dict) or "spec" not in block:
-        raise BundleError(
-            f"{folder.name} is a MONAI bundle of another maker, whose configuration has to be executed to be used.",
-            "Choose a model that was made with napari-medseg.",
-        )
+        licence = (files.read(LICENCE) or b"").decode("utf-8", "replace")
+        return convert(name, content, read_json(files, INFERENCE), licence)
     if block.get("format") != FORMAT:
         raise BundleError(
-            f"{folder.name} has format {block.get('format')!r}; this version reads format {FORMAT}.",
-            "Update napari-medseg.",
+            f"{name} has format {block.get('format')!r}; this version reads format {FORMAT}.", "Update napari-medseg."
         )
     try:
         return ModelSpec.model_validate(block["spec"])
@@ -220,19 +218,5 @@ def _read_spec(folder: Path) -> ModelSpec:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "spec"
         raise BundleError(
-            f"{folder.name}: {METADATA} has an impossible {place}: {first['msg']}.", "Get the model again."
+            f"{name}: {METADATA.as_posix()} has an impossible {place}: {first['msg']}.", "Get the model again."
         ) from error
-
-
-def _read_json(folder: Path, name: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(
-            f"{folder} is not a model: {name} is missing.", "Choose the folder that holds 'configs' and 'models'."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{folder.name}: {name} cannot be read ({error}).", "Copy the model again.") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{folder.name}: {name} is not a JSON object.", "Copy the model again.")
-    return content

@@ -8,7 +8,8 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from napari_medseg.errors import BundleError
-from napari_medseg.models.bundle import METADATA, Bundle
+from napari_medseg.models.bundle import Bundle
+from napari_medseg.models.files import METADATA
 
 HOME_VARIABLE = "NAPARI_MEDSEG_HOME"
 log = logging.getLogger(__name__)

@@ -169,5 +169,16 @@ def build(spec: ModelSpec) -> "nn.Module":
 
     Input is (batch, channel, z, y, x) float32 of `spec.patch_size`, or (batch, channel, y, x) for two dimensions;
     output has one channel of logits per class.
+
+    Raises
+    ------
+    BundleError
+        If the specification describes no network.
     """
-    return network_def(spec).build()
+    definition = network_def(spec)
+    try:
+        return definition.build()
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError, NotImplementedError) as error:
+        raise BundleError(
+            f"{spec.name}: there is no {definition.target} with these arguments ({error}).", "Get the model again."
+        ) from error

@@ -1,0 +1,152 @@
+"""From the configuration of a MONAI bundle to a specification."""
+
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from napari_medseg.errors import BundleError
+from napari_medseg.models.foreign.plain import REMEDY, Json, PlainConfig
+from napari_medseg.models.foreign.steps import chain, short_name, specification
+from napari_medseg.models.spec import ModelSpec
+from napari_medseg.models.zoo.monai_nets import FROM_SPEC, Network
+from napari_medseg.volume import LabelClass
+
+MODALITIES = ("CT", "MR", "PT", "US")
+HARMLESS = ("Invertd", "SaveImaged", "EnsureTyped", "DeleteItemsd", "ToTensord")
+"""Steps after the network that do not change which class wins."""
+
+
+def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> ModelSpec:
+    """Return the specification of a MONAI bundle of another maker. Executes nothing.
+
+    Parameters
+    ----------
+    name : str
+        Of the folder, for a bundle without a name and for messages.
+    metadata, inference : dict
+        Content of ``configs/metadata.json`` and ``configs/inference.json``.
+    licence : str
+        Text of its licence file.
+
+    Returns
+    -------
+    ModelSpec
+        With the same network and the same preparation of the image. How tiles are blended is our own; the description
+        says where that differs.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be had without executing an expression, which is then named, or has something that has no
+        counterpart here.
+    """
+    config = PlainConfig(name, inference)
+    network, arguments = _network(config)
+    dims, channels, outputs = (_count(config, arguments, key) for key in FROM_SPEC)
+    prepared = specification(config, channels)
+    prepared, patch, notes = _tiles(config, prepared, dims)
+    _check_labels(config)
+    title = str(metadata.get("name") or name)
+    try:
+        return ModelSpec(
+            name=title,
+            architecture="monai",
+            options={"network": network, "arguments": {k: v for k, v in arguments.items() if k not in FROM_SPEC}},
+            dims=dims,
+            channels=channels,
+            classes=_classes(metadata, outputs),
+            patch_size=patch,
+            modality=_modality(metadata),
+            description=" ".join([str(metadata.get("description", "")), *notes]).strip(),
+            licence="Apache-2.0" if "Apache License" in licence and "Version 2.0" in licence else "",
+            citation=_citation(metadata),
+            **prepared,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "configuration"
+        raise BundleError(f"{name} has an impossible {place}: {first['msg']}.", "Get the model again.") from error
+
+
+def _network(config: PlainConfig) -> tuple[str, Json]:
+    entry = config.entry("network_def")
+    name = short_name(entry)
+    if name not in get_args(Network):
+        raise BundleError(
+            f"{config.name} has the network {name}, which is not among those that are built without executing code.",
+            f"Known are {', '.join(get_args(Network))}.",
+        )
+    arguments = {key: value for key, value in entry.items() if key not in ("_target_", "_desc_")}
+    return name, config.plain(arguments, "network_def")
+
+
+def _count(config: PlainConfig, arguments: Json, key: str) -> Any:  # noqa: ANN401 - checked by the specification
+    value = arguments.get(key, 3 if key == "spatial_dims" else None)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
+        raise BundleError(f"{config.name} does not say how many {key} its network has.", REMEDY)
+    return value
+
+
+def _tiles(config: PlainConfig, prepared: Json, dims: int) -> tuple[Json, Any, list[str]]:
+    """Return the preparation with the network's first axis first, the tile, and what differs from ours."""
+    inferer = config.entry("inferer")
+    kind = short_name(inferer)
+    if kind != ("SlidingWindowInferer" if dims == 3 else "SliceInferer"):
+        raise BundleError(f"{config.name} applies its network by {kind}, which is not done here.", REMEDY)
+    size = config.plain(inferer.get("roi_size"), "inferer::roi_size")
+    patch = tuple(size) if isinstance(size, list) else (size,) * dims
+    if dims == 2:
+        prepared = _slices_first(prepared, config.plain(inferer.get("spatial_dim", 0), "inferer::spatial_dim"))
+    overlap = config.plain(inferer.get("overlap", 0.25), "inferer::overlap")
+    mode = config.plain(inferer.get("mode", "constant"), "inferer::mode")
+    if (overlap, mode) == (0.25, "gaussian"):
+        return prepared, patch, []
+    return prepared, patch, [f"Its own configuration blends tiles with an overlap of {overlap} and {mode} weights."]
+
+
+def _slices_first(prepared: Json, axis: object) -> Json:
+    """Return the preparation with the axis across the slices before the others."""
+    order = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 0, 1)}.get(axis if isinstance(axis, int) else 0, (0, 1, 2))
+    codes, spacing = prepared["axcodes"], prepared["spacing"]
+    turned: Json = {"axcodes": "".join(codes[k] for k in order)} if len(codes) == 3 else {}
+    if isinstance(spacing, list) and len(spacing) == 3:
+        turned["spacing"] = [spacing[k] for k in order]
+    return prepared | turned
+
+
+def _check_labels(config: PlainConfig) -> None:
+    """Refuse what makes labels by another rule than the strongest class."""
+    if "postprocessing" not in config.content:
+        return
+    for step in chain(config, "postprocessing"):
+        name = short_name(step)
+        softmax = name == "Activationsd" and not config.plain(step.get("sigmoid", False), "Activationsd::sigmoid")
+        strongest = name == "AsDiscreted" and config.plain(step.get("argmax", False), "AsDiscreted::argmax")
+        if not (softmax or strongest or name in HARMLESS):
+            config.plain(step, name)
+            raise BundleError(f"{config.name} makes labels with {name}, which has no counterpart here.", REMEDY)
+
+
+def _classes(metadata: Json, count: int) -> tuple[LabelClass, ...]:
+    names = _format(metadata, "outputs").get("channel_def")
+    names = names if isinstance(names, dict) else {}
+    foreground = (LabelClass(value=k, name=str(names.get(str(k)) or f"class {k}")) for k in range(1, count))
+    return LabelClass(value=0, name="background"), *foreground
+
+
+def _modality(metadata: Json) -> str | None:
+    found = str(_format(metadata, "inputs").get("modality", "")).upper()
+    return {"MRI": "MR", "PET": "PT"}.get(found, found if found in MODALITIES else None)
+
+
+def _citation(metadata: Json) -> str:
+    references = metadata.get("references")
+    return "; ".join(str(text) for text in references) if isinstance(references, list) else ""
+
+
+def _format(metadata: Json, side: str) -> Json:
+    """Return the description of the first input or output."""
+    found = metadata.get("network_data_format")
+    part = found.get(side) if isinstance(found, dict) else None
+    first = next(iter(part.values()), None) if isinstance(part, dict) else None
+    return first if isinstance(first, dict) else {}
