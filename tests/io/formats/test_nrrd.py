@@ -365,6 +365,12 @@ def test_a_segmentation_comes_back_and_says_what_slicer_asks(tmp_path: Path) -> 
     assert fields["Segmentation_MasterRepresentation"] == "Binary labelmap"
 
 
+def test_whole_numbers_become_segments_where_a_segmentation_is_asked_for(tmp_path: Path) -> None:
+    found = one(write(Volume(VOXELS % 3, None), tmp_path / "a.seg.nrrd"))
+    assert (found.kind, [c.name for c in found.classes]) == ("labels", ["class 1", "class 2"])
+    np.testing.assert_array_equal(found.data, VOXELS % 3)
+
+
 def test_labels_stay_labels_in_a_plain_file(tmp_path: Path) -> None:
     classes = (LabelClass(value=1, name="two\nlines \\ here"),)
     volume = Volume(np.ones((2, 3, 4), np.uint8), None, kind="labels", classes=classes)
@@ -392,7 +398,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="two files"):
         write(Volume(VOXELS, None), tmp_path / "a.nhdr")
     with pytest.raises(WriteError, match="not one label map"):
-        write(Volume(VOXELS, None), tmp_path / "a.seg.nrrd")
+        write(Volume(VOXELS - 1, None), tmp_path / "a.seg.nrrd")
+    with pytest.raises(WriteError, match="not one label map"):
+        write(Volume(VOXELS.astype(np.float32), None), tmp_path / "a.seg.nrrd")
     assert list(tmp_path.glob("*.n*")) == []
 
 

@@ -2,7 +2,6 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from isal import igzip
@@ -12,7 +11,7 @@ from napari_medseg.errors import WriteError
 from napari_medseg.io.extras import KEY, Extras
 from napari_medseg.io.grids import LPS_TO_RAS, in_file_order
 from napari_medseg.io.nrrd.header import TYPES
-from napari_medseg.io.nrrd.segments import keys_of
+from napari_medseg.io.nrrd.segments import LARGEST_VALUE, keys_of
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 STORABLE = {"?": np.uint8, "e": np.float32}
@@ -21,6 +20,8 @@ LEVEL = 1
 """Of gzip: fast, and within a few percent of the smallest for images."""
 KINDS = {"time": "time", "component": "vector"}
 BLOCK_BYTES = 1 << 24
+MOST_SEGMENTS = 1000
+"""A segmentation that names more than this is an image that was mistaken for one."""
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -32,9 +33,9 @@ def write_volume(volume: Volume, path: Path) -> None:
     fields = _fields(volume, data, geometry)
     keys = {KEY: Extras.of(volume).line}
     if path.name.lower().endswith(".seg.nrrd"):
-        if volume.kind != "labels" or volume.axes:
-            raise WriteError(f"{volume.name} is not one label map, so it is no segmentation.", "Write it as .nrrd.")
-        keys = keys_of(volume.classes or _numbered(data), volume.spatial_shape[::-1]) | keys
+        named = {label.value for label in volume.classes}
+        unnamed = (label for label in _numbered(volume, data) if label.value not in named)
+        keys = keys_of([*volume.classes, *unnamed], data.shape[::-1]) | keys
     lines = ["NRRD0005", *(f"{name}: {value}" for name, value in fields.items())]
     lines += [f"{name}:={_escaped(value)}" for name, value in keys.items()]
     with path.open("wb") as file:
@@ -84,10 +85,17 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _numbered(labels: NDArray[Any]) -> tuple[LabelClass, ...]:
-    """Return a class for every value that occurs."""
-    values = sorted(set(chain.from_iterable(np.unique(plane).tolist() for plane in labels)) - {0})
-    return tuple(LabelClass(value=value, name=f"class {value}") for value in values)
+def _numbered(volume: Volume, data: NDArray[np.generic]) -> tuple[LabelClass, ...]:
+    """Return a class for every value that occurs; raise if the values cannot be those of one label map."""
+    refused = WriteError(f"{volume.name} is not one label map, so it is no segmentation.", "Write it as .nrrd.")
+    if volume.axes or volume.rgb or data.dtype.kind not in "iu":
+        raise refused
+    values: set[int] = set()
+    for plane in data:
+        values.update(np.unique(plane).tolist())
+        if len(values) > MOST_SEGMENTS or min(values) < 0 or max(values) > LARGEST_VALUE:
+            raise refused
+    return tuple(LabelClass(value=value, name=f"class {value}") for value in sorted(values - {0}))
 
 
 def _blocks(data: NDArray[np.generic]) -> "chain[bytes]":
