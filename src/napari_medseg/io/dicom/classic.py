@@ -67,6 +67,7 @@ def apart_of(file: DicomFile, header: Elements, plane: Plane | None) -> tuple[Va
         header.text("Units") or "",
         header.text("EchoNumbers") or "",
         round(header.number("EchoTime") or 0.0, 2),
+        (header.text("ConvolutionKernel") or "") if modality == "CT" else "",
         image_kind(kind, modality),
         () if plane is None else tuple(round(s, 4) for s in plane.spacing),
         # Pictures that do not lie anywhere are not slices of anything.
