@@ -24,8 +24,8 @@ class Design(BaseModel):
 
     dims: Literal[3, 2] = 3
     """3 sees blocks of the volume; 2 sees one slice at a time, which is faster and suits very thick slices."""
-    size: Literal["small", "medium", "large"] = "medium"
-    """Width and patch of the network: small is quick on a laptop, large wants a GPU."""
+    size: Literal["small", "medium", "large"] = "small"
+    """Width and patch of the network: small learns within minutes on a laptop, medium and large want a GPU."""
 
 
 def design_spec(
