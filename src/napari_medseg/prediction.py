@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_medseg.volume import PALETTE, Geometry, LabelClass
 
-__all__ = ["PALETTE", "LabelClass", "LabelMap", "Output", "Prediction", "ProbabilityMap"]
+__all__ = ["PALETTE", "LabelClass", "LabelMap", "Output", "Prediction", "ProbabilityMap", "UncertaintyMap"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,16 @@ class ProbabilityMap:
     """In the order of the first axis."""
 
 
-Output = LabelMap | ProbabilityMap
+@dataclass(frozen=True, eq=False)
+class UncertaintyMap:
+    """How undecided the model is at each voxel."""
+
+    uncertainty: NDArray[np.float32]
+    """(z, y, x) or (y, x) entropy of the class probabilities over its largest value, the logarithm of the number of
+    classes: 0 where one class is certain, 1 where all are equally likely."""
+
+
+Output = LabelMap | ProbabilityMap | UncertaintyMap
 
 
 @dataclass(frozen=True, eq=False)

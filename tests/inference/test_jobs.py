@@ -39,7 +39,7 @@ def test_from_file_to_file(bundle, image, tmp_path):
     assert isinstance(finished, Finished)
     result = finished.result
     assert result.labels == tmp_path / "labels.medvol"
-    assert result.probabilities is None
+    assert (result.probabilities, result.uncertainty) == (None, None)
     assert (result.bundle, result.bundle_hash) == ("tiny", bundle.hash)
     assert len(pickle.dumps(finished)) < 2000
     (labels,) = read(result.labels)
@@ -61,6 +61,26 @@ def test_probabilities_are_written_beside_the_labels(bundle, image, tmp_path):
     assert found.data.shape == (3, 9, 10, 11)
     (labels,) = read(finished.result.labels)
     np.testing.assert_array_equal(np.array([0, 3, 200])[found.data.argmax(axis=0)], labels.data)
+
+
+def test_uncertainty_is_written_beside_the_labels(bundle, image, tmp_path):
+    options = CPU | {"uncertainty": True, "flip_axes": [2]}
+    *_, finished = predict_volume(Control(), image, bundle.path, options, tmp_path / "labels.medvol")
+    assert finished.result.probabilities is None
+    assert finished.result.uncertainty == tmp_path / "labels-uncertainty.medvol"
+    (found,) = read(finished.result.uncertainty)
+    assert (found.kind, found.data.shape) == ("image", (9, 10, 11))
+    assert 0 < found.data.min() <= found.data.max() <= 1
+    np.testing.assert_array_equal(found.geometry.affine, AFFINE)
+
+
+def test_maps_are_written_in_the_format_of_the_labels(bundle, image, tmp_path):
+    options = CPU | {"uncertainty": True, "probabilities": True}
+    *_, finished = predict_volume(Control(), image, bundle.path, options, tmp_path / "labels.nii.gz")
+    assert finished.result.uncertainty == tmp_path / "labels-uncertainty.nii.gz"
+    (probabilities,), (uncertainty,) = read(finished.result.probabilities), read(finished.result.uncertainty)
+    assert probabilities.data.shape == (3, *uncertainty.data.shape)
+    np.testing.assert_allclose(probabilities.geometry.affine, uncertainty.geometry.affine)
 
 
 def test_a_cancelled_job_writes_nothing(bundle, image, tmp_path):

@@ -106,6 +106,7 @@ def _predict_one(
 ) -> Generator[Event, None, dict[str, Any]]:
     from napari_medseg.inference import predict as run
     from napari_medseg.inference import volumes_ml
+    from napari_medseg.inference.jobs import write_maps
     from napari_medseg.io import read, write
     from napari_medseg.prediction import Prediction
 
@@ -118,9 +119,12 @@ def _predict_one(
             yield event
     assert isinstance(prediction, Prediction)
     write(prediction, path)
+    probabilities, uncertainty = write_maps(prediction, path)
+    maps = {"probabilities": probabilities, "uncertainty": uncertainty}
     return {
         "image": str(case.path),
         "labels": str(path),
+        **{what: str(place) for what, place in maps.items() if place is not None},
         "volumes_ml": volumes_ml(prediction),
         "seconds": prediction.seconds,
         "options": prediction.options,

@@ -81,8 +81,8 @@ def predict_grid(
         On the image's own grid.
     """
     yield from (Note(text, "warning") for text in grid.notes)
-    run = Runner(network, next(network.parameters()).device, options.precision, spec.dims == 2)
-    decoder = Decoder(spec, grid.placement, options.probabilities)
+    run = Runner(network, next(network.parameters()).device, options.precision, spec.dims == 2, options.flip_axes)
+    decoder = Decoder(spec, grid.placement, options.probabilities, options.uncertainty)
     to_planes = _planes_of(grid)
     plan = plan_tiles(grid.shape, tile_of(spec), options.overlap)
     batches = Batches(run, options.batch_size or tiles_at_once(spec))

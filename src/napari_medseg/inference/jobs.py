@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_medseg.errors import ConfigError, ReadError
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.volumes import volumes_ml
-from napari_medseg.prediction import Prediction, ProbabilityMap
+from napari_medseg.prediction import Prediction, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
 from napari_medseg.volume import Volume
 
@@ -23,6 +25,8 @@ class PredictionFiles:
     """Label map on the image's own grid."""
     probabilities: Path | None
     """Class probabilities on the image's own grid, if asked for."""
+    uncertainty: Path | None
+    """Uncertainty from 0 to 1 on the image's own grid, if asked for."""
     volumes_ml: dict[str, float] | None
     """Volume per foreground class name; None for an image without geometry."""
     bundle: str
@@ -48,7 +52,8 @@ def predict_volume(control: Control, image: Path, bundle: Path, options: dict[st
     options : dict
         Fields of `PredictOptions`.
     out : Path
-        Label map to write, in the format of its suffix; probabilities go beside it as ``<stem>-probabilities``.
+        Label map to write, in the format of its suffix; probabilities and uncertainty go beside it as
+        ``<stem>-probabilities`` and ``<stem>-uncertainty``.
 
     Yields
     ------
@@ -78,7 +83,7 @@ def _predict_volume(control: Control, image: Path, bundle: Path, options: dict[s
     yield Finished(
         PredictionFiles(
             out,
-            _write_probabilities(prediction, out),
+            *write_maps(prediction, out),
             volumes_ml(prediction),
             prediction.bundle,
             prediction.bundle_hash,
@@ -107,15 +112,35 @@ def _read_one(path: Path) -> Volume:
     return images[0]
 
 
-def _write_probabilities(prediction: Prediction, out: Path) -> Path | None:
+def write_maps(prediction: Prediction, out: Path) -> tuple[Path | None, Path | None]:
+    """Write what a prediction has beside its labels, and return where.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With or without a probability map and an uncertainty map.
+    out : Path
+        File of the labels; the maps go beside it, in the same format.
+
+    Returns
+    -------
+    probabilities, uncertainty : Path or None
+        None for a map that the prediction does not have.
+    """
+    places: dict[str, Path] = {}
+    for output in prediction.outputs:
+        if isinstance(output, ProbabilityMap):
+            places["probabilities"] = _write_map(prediction, out, "probabilities", output.probabilities, ("class",))
+        elif isinstance(output, UncertaintyMap):
+            places["uncertainty"] = _write_map(prediction, out, "uncertainty", output.uncertainty, ())
+    return places.get("probabilities"), places.get("uncertainty")
+
+
+def _write_map(
+    prediction: Prediction, out: Path, what: str, values: NDArray[np.float32], axes: tuple[str, ...]
+) -> Path:
     from napari_medseg.io import write
 
-    maps = [output for output in prediction.outputs if isinstance(output, ProbabilityMap)]
-    if not maps:
-        return None
     stem, dot, suffix = out.name.partition(".")
-    path = out.with_name(f"{stem}-probabilities{dot}{suffix}")
-    volume = Volume(
-        maps[0].probabilities, prediction.geometry, name=f"{prediction.bundle} probabilities", axes=("class",)
-    )
-    return write(volume, path)
+    volume = Volume(values, prediction.geometry, name=f"{prediction.bundle} {what}", axes=axes)
+    return write(volume, out.with_name(f"{stem}-{what}{dot}{suffix}"))

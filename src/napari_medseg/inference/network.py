@@ -1,7 +1,9 @@
 """Running a network on batches of tiles, within the memory there is."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import nn
@@ -24,26 +26,58 @@ class Runner:
         Number format of its arithmetic.
     planar : bool
         Whether the network takes planes, so that tiles have a z of 1.
+    flip_axes : tuple of int
+        Axes of (z, y, x) along which tiles are also seen mirrored, in all combinations. The logits are then those of
+        the mean probabilities.
     """
 
     network: nn.Module
     device: torch.device
     precision: Precision = "float32"
     planar: bool = False
+    flip_axes: tuple[int, ...] = ()
 
     @torch.inference_mode()
     def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
         """Return the (tile, class, z, y, x) logits of (tile, channel, z, y, x) tiles, on the device."""
-        dtype = compute_dtype(self.precision, self.device)
         tiles = tiles.to(self.device)
         training = self.network.training
         self.network.eval()
         try:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-                logits = self.network(tiles.squeeze(2)).unsqueeze(2) if self.planar else self.network(tiles)
+            views = mirrorings(self.flip_axes, self.planar)
+            return self._logits(tiles) if len(views) == 1 else self._mean(tiles, views)
         finally:
             self.network.train(training)
+
+    def _logits(self, tiles: torch.Tensor) -> torch.Tensor:
+        dtype = compute_dtype(self.precision, self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+            logits = self.network(tiles.squeeze(2)).unsqueeze(2) if self.planar else self.network(tiles)
         return torch.as_tensor(logits).float()
+
+    def _mean(self, tiles: torch.Tensor, views: list[tuple[int, ...]]) -> torch.Tensor:
+        """Return the logarithm of the mean probabilities of mirrored tiles."""
+        # In logarithms, as small probabilities vanish in float32; one sum, so that memory does not grow with the views.
+        total: torch.Tensor | None = None
+        for dims in views:
+            found = torch.log_softmax(self._logits(tiles.flip(dims)), dim=1).flip(dims)
+            total = found if total is None else torch.logaddexp(total, found)
+        assert total is not None
+        return total - math.log(len(views))
+
+
+def mirrorings(axes: tuple[int, ...], planar: bool) -> list[tuple[int, ...]]:
+    """Return the dimensions of (tile, channel, z, y, x) that each view of a tile is mirrored along; first none.
+
+    Examples
+    --------
+    >>> mirrorings((2, 0), planar=False)
+    [(), (2,), (4,), (2, 4)]
+    >>> mirrorings((0, 2), planar=True)
+    [(), (4,)]
+    """
+    dims = sorted({axis + 2 for axis in axes if not (planar and axis == 0)})
+    return [chosen for count in range(len(dims) + 1) for chosen in combinations(dims, count)]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -30,5 +30,10 @@ class PredictOptions(BaseModel):
     """Tiles at once; None chooses from the network. Too many for the memory are reduced on the way."""
     probabilities: bool = False
     """Whether to keep the probability of every class, in addition to the labels."""
+    uncertainty: bool = False
+    """Whether to keep how undecided the network is at each voxel (the entropy of its probabilities, from 0 to 1)."""
+    flip_axes: tuple[Literal[0, 1, 2], ...] = ()
+    """Axes of the network's grid along which tiles are also seen mirrored, in all combinations: the probabilities are
+    averaged, which takes twice as long for each axis. A network for planes is not mirrored along axis 0."""
     postprocessing: PostProcessing = PostProcessing()
     """Steps after the network, on the labels; probabilities stay as the network gave them."""
