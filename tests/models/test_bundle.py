@@ -55,6 +55,8 @@ def test_the_folder_is_a_monai_bundle_with_a_card(tmp_path):
     )
     assert set(required.split()) <= metadata.keys()
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "liver"}
+    bundle(air_below=-500).save(tmp_path / "in air")
+    assert "below -500 count as background" in (tmp_path / "in air" / "docs" / "README.md").read_text()
     card = (tmp_path / "liver" / "docs" / "README.md").read_text()
     for text in ("# Liver", "| 5 | liver | `#123456` |", "| dice/liver | 0.93 |", "CC-BY-4.0", "monai.bundle run"):
         assert text in card

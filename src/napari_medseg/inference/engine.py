@@ -15,7 +15,16 @@ from napari_medseg.inference.postprocess import PostProcessing, postprocess
 from napari_medseg.inference.postprocess.apply import apply_step
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.inference.resample import ClassPlanes, SlabResampler
-from napari_medseg.inference.tiling import Shape3, Slab, SlabBlender, TilePlan, cut, pad_to_plan, plan_tiles
+from napari_medseg.inference.tiling import (
+    Shape3,
+    Slab,
+    SlabBlender,
+    TilePlan,
+    cut,
+    pad_to_plan,
+    plan_tiles,
+    without_air,
+)
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import tiles_at_once
 from napari_medseg.prediction import LabelMap, Output, Prediction
@@ -85,23 +94,27 @@ def predict_grid(
     decoder = Decoder(spec, grid.placement, options.probabilities, options.uncertainty)
     to_planes = _planes_of(grid)
     plan = plan_tiles(grid.shape, tile_of(spec), options.overlap)
+    if grid.matter is not None and options.skip_air:
+        plan = without_air(plan, grid.matter)
     batches = Batches(run, options.batch_size or tiles_at_once(spec))
     blender = _make_blender(plan, len(spec.classes), run.device)
     padded = pad_to_plan(grid.image, plan)
-    started, done, size = time.monotonic(), 0, batches.size
-    yield Progress(STAGE, 0, len(plan.starts))
+    started, done, size, total = time.monotonic(), 0, batches.size, max(len(plan.starts), 1)
+    yield Progress(STAGE, 0, total)
     while done < len(plan.starts):
         control.checkpoint()
         starts = plan.starts[done : done + batches.size]
         for slab in _forward(batches, blender, cut(padded, starts, plan.tile), starts):
             _decode(decoder, to_planes(slab), control)
         done += len(starts)
-        for slab in blender.finish() if done == len(plan.starts) else ():
-            _decode(decoder, to_planes(slab), control)
         if batches.size < size:
             size = batches.size
             yield Note(f"Memory ran short on {run.device}; going on with {size} tiles at once.", "warning")
-        yield with_time_left(STAGE, len(plan.starts), started, done)
+        if done < len(plan.starts):
+            yield with_time_left(STAGE, total, started, done)
+    for slab in blender.finish():
+        _decode(decoder, to_planes(slab), control)
+    yield Progress(STAGE, total, total, 0.0)
     return decoder.outputs()
 
 

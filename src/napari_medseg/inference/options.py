@@ -11,6 +11,9 @@ from napari_medseg.models.configs import OVERLAP
 class PredictOptions(BaseModel):
     """How to predict; the defaults give the same labels as the bundle run by MONAI itself.
 
+    MONAI computes tiles of air, too, so a model with a rule for them gives the same labels if its network finds
+    background there.
+
     Examples
     --------
     >>> PredictOptions(overlap=0.5).precision
@@ -35,5 +38,7 @@ class PredictOptions(BaseModel):
     flip_axes: tuple[Literal[0, 1, 2], ...] = ()
     """Axes of the network's grid along which tiles are also seen mirrored, in all combinations: the probabilities are
     averaged, which takes twice as long for each axis. A network for planes is not mirrored along axis 0."""
+    skip_air: bool = True
+    """Whether tiles that the model knows to be background by the image's values alone are not computed."""
     postprocessing: PostProcessing = PostProcessing()
     """Steps after the network, on the labels; probabilities stay as the network gave them."""

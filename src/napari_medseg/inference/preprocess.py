@@ -25,6 +25,8 @@ class ModelGrid:
     """The way between the image's own axes and those of this grid."""
     geometry: Geometry | None
     """This grid in space; None for an image without geometry."""
+    matter: torch.Tensor | None = None
+    """(z, y, x) bool, where some channel reaches the model's value for air; None if the model has none."""
     notes: tuple[str, ...] = ()
     """What the user should know, one sentence each."""
 
@@ -72,7 +74,8 @@ def to_model_grid(volume: Volume, spec: ModelSpec) -> ModelGrid:
     geometry = placement.native
     if geometry is not None and spec.spacing is not None:
         image, geometry = _resample(image, geometry, spec.spacing)
-    return ModelGrid(_normalise(image, spec), placement, geometry, notes)
+    matter = None if spec.air_below is None else (image >= spec.air_below).any(dim=0)
+    return ModelGrid(_normalise(image, spec), placement, geometry, matter, notes)
 
 
 def _resample(

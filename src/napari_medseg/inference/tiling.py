@@ -5,7 +5,7 @@ as soon as no later tile touches them, so memory grows with one row of tiles and
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -67,6 +67,19 @@ def _starts(size: int, tile: int, overlap: float) -> list[int]:
     return [min(k * step, size - tile) for k in range(count)]
 
 
+def without_air(plan: TilePlan, matter: torch.Tensor) -> TilePlan:
+    """Return the plan without the tiles that hold no voxel of `matter`, a (z, y, x) bool volume without padding."""
+    kept = []
+    for start in plan.starts:
+        box = (
+            slice(max(first - before, 0), first - before + size)
+            for first, (before, _), size in zip(start, plan.padding, plan.tile, strict=True)
+        )
+        if matter[tuple(box)].any():
+            kept.append(start)
+    return replace(plan, starts=tuple(kept))
+
+
 def importance(tile: Sequence[int], device: torch.device) -> torch.Tensor:
     """Return the (z, y, x) float32 weights of a tile's voxels: a Gaussian with a sigma of an eighth of each edge."""
     from monai.data.utils import compute_importance_map
@@ -97,10 +110,14 @@ class Slab:
     """(class, plane, y, x) float32."""
 
 
+CERTAIN = 30.0
+"""By how much the logit of background exceeds the others where no tile was computed."""
+
+
 class SlabBlender:
     """Adds weighted tiles up, and gives each plane away once no later tile can touch it.
 
-    Tiles have to come in the order of the plan.
+    Tiles have to come in the order of the plan. Voxels of no tile are background.
 
     Parameters
     ----------
@@ -136,8 +153,7 @@ class SlabBlender:
         logits : (class, z, y, x) tensor
             The network's output for the tile.
         """
-        if start[0] > self._base:
-            yield from self._give(start[0] - self._base)
+        yield from self._give_until(start[0])
         _, y, x = start
         _, height, width = self._plan.tile
         box = (slice(None), slice(None), slice(y, y + height), slice(x, x + width))
@@ -146,7 +162,11 @@ class SlabBlender:
 
     def finish(self) -> Iterator[Slab]:
         """Yield the remaining planes."""
-        yield from self._give(self._plan.tile[0])
+        yield from self._give_until(self._plan.padded_shape[0])
+
+    def _give_until(self, base: int) -> Iterator[Slab]:
+        while self._base < base:
+            yield from self._give(min(base - self._base, self._plan.tile[0]))
 
     def _give(self, count: int) -> Iterator[Slab]:
         (before, _), (top, _), (left, _) = self._plan.padding
@@ -156,9 +176,19 @@ class SlabBlender:
         if stop > first:
             rows = slice(first - self._base, stop - self._base)
             box = (slice(None), rows, slice(top, top + height), slice(left, left + width))
-            yield Slab(first - before, self._sums[box] / self._weights[box])
+            yield Slab(first - before, _blended(self._sums[box], self._weights[box]))
         for sums in (self._sums, self._weights):
             kept = sums[:, count:].clone()
             sums[:, : kept.shape[1]] = kept
             sums[:, kept.shape[1] :] = 0
         self._base += count
+
+
+def _blended(sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the weighted mean, and certain background where there is no weight."""
+    logits = sums / weights
+    empty = weights == 0
+    if empty.any():
+        logits.masked_fill_(empty, -CERTAIN)
+        logits[:1].masked_fill_(empty, 0.0)
+    return logits

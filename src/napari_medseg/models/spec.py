@@ -62,6 +62,9 @@ class ModelSpec(BaseModel):
     intensity: Intensity = Intensity()
     patch_size: tuple[int, ...] = (64, 64, 64)
     """Voxels of one tile, one number per dimension of the network."""
+    air_below: float | None = None
+    """Tiles in which no voxel of any channel reaches this value, before the intensity rule, are background and need not
+    be computed: for CT for instance -500 HU. None computes every tile, as MONAI alone always does."""
     modality: str | None = None
     """DICOM modality code of the images it was made for."""
     description: str = ""
