@@ -45,7 +45,8 @@ def _input_text(spec: ModelSpec) -> str:
     axes = f"axes in the directions {spec.axcodes}" if spec.axcodes else "array axes as stored (z, y, x)"
     size = f"{' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else "the image's own voxel size"
     air = "" if spec.air_below is None else f" Tiles that are all below {spec.air_below:g} count as background."
-    return f"{spec.modality or 'Any modality'}, {spec.channels} channel(s); {axes}; {size}; intensities: {intensity}.{air}"
+    image = f"{spec.modality or 'Any modality'}, {spec.channels} channel(s)"
+    return f"{image}; {axes}; {size}; intensities: {intensity}.{air}"
 
 
 def _usage(spec: ModelSpec) -> str:
