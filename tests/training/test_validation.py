@@ -65,6 +65,7 @@ def test_the_work_is_bounded(
     held_out = HeldOut({"head": case.sample.target >= 0}, "")
     seen: list[int] = []
     network.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
+    spec = spec.model_copy(update={"patch_size": (8, 8, 8)})
     few = Validator([case], held_out, spec, TASK, config.model_copy(update={"validate_every": 1}))
     score = few.score(network)
     assert sum(seen) == 4

@@ -11,7 +11,7 @@ class TrainConfig(BaseModel):
     Examples
     --------
     >>> TrainConfig(steps=50).learning_rate
-    0.003
+    0.005
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -21,8 +21,8 @@ class TrainConfig(BaseModel):
     `steps`."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Optimiser steps; read only when `minutes` is None."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
-    """Peak learning rate of AdamW."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
+    """Peak learning rate of AdamW; a tenth of it is used when training starts from a model."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
     """Pull of the weights towards zero (decoupled, as in AdamW)."""
     schedule: Literal["cosine", "poly"] = "cosine"

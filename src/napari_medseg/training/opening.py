@@ -19,6 +19,8 @@ from napari_medseg.training.transfer import load_weights
 from napari_medseg.training.validation import Validator
 
 STAGE = "Reading cases"
+FINE_TUNING = 0.1
+"""Share of the learning rate when training starts from a model: more would undo what it knows."""
 
 
 def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Event, None, Session]:
@@ -45,6 +47,8 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     """
     config = run.load()
     train, spec = config.train, patched(config.spec, config.train)
+    if config.init is not None:
+        train = train.model_copy(update={"learning_rate": train.learning_rate * FINE_TUNING})
     device, task = choose(train.device), task_named(spec.task)
     resume = resume and run.last.exists()
     if not resume:
