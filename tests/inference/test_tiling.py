@@ -6,7 +6,7 @@ from monai.inferers import SliceInferer, sliding_window_inference
 from torch import nn
 
 from napari_medseg.inference.network import Batches, Runner
-from napari_medseg.inference.tiling import SlabBlender, cut, importance, pad_to_plan, plan_tiles
+from napari_medseg.inference.tiling import SlabBlender, as_background, cut, importance, pad_to_plan, plan_tiles
 
 CPU = torch.device("cpu")
 
@@ -117,3 +117,19 @@ def test_training_mode_is_restored():
     net = network(3).train()
     Runner(net, CPU)(image((4, 4, 4))[None])
     assert net.training
+
+
+def test_voxels_of_no_tile_have_no_logits_until_they_are_made_background():
+    plan = plan_tiles((20, 4, 8), (4, 4, 4), 0.0)
+    blender = SlabBlender(plan, 3, torch.device("cpu"))
+    tile = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 4, 4, 4)
+    slabs = [*blender.add((4, 0, 0), tile), *blender.add((16, 0, 4), tile), *blender.finish()]
+    logits = torch.cat([slab.logits for slab in slabs], dim=1)
+    touched = torch.zeros((20, 4, 8), dtype=torch.bool)
+    touched[4:8, :, :4], touched[16:, :, 4:] = True, True
+    assert logits.shape == (3, 20, 4, 8)
+    assert torch.equal(logits[1].isnan(), ~touched)
+    assert torch.allclose(logits[2][touched], torch.tensor(2.0))
+    background = torch.cat([as_background(slab).logits for slab in slabs], dim=1)
+    assert torch.equal(background.argmax(dim=0), torch.where(touched, 2, 0))
+    assert background[:, ~touched].softmax(dim=0)[0].min() > 1 - 1e-6

@@ -20,6 +20,7 @@ from napari_medseg.inference.tiling import (
     Slab,
     SlabBlender,
     TilePlan,
+    as_background,
     cut,
     pad_to_plan,
     plan_tiles,
@@ -92,10 +93,11 @@ def predict_grid(
     yield from (Note(text, "warning") for text in grid.notes)
     run = Runner(network, next(network.parameters()).device, options.precision, spec.dims == 2, options.flip_axes)
     decoder = Decoder(spec, grid.placement, options.probabilities, options.uncertainty)
-    to_planes = _planes_of(grid)
+    matter = grid.matter if options.skip_air else None
+    to_planes = _planes_of(grid, sparse=matter is not None)
     plan = plan_tiles(grid.shape, tile_of(spec), options.overlap)
-    if grid.matter is not None and options.skip_air:
-        plan = without_air(plan, grid.matter)
+    if matter is not None:
+        plan = without_air(plan, matter)
     batches = Batches(run, options.batch_size or tiles_at_once(spec))
     blender = _make_blender(plan, len(spec.classes), run.device)
     padded = pad_to_plan(grid.image, plan)
@@ -160,7 +162,10 @@ def _make_blender(plan: TilePlan, classes: int, device: torch.device) -> SlabBle
     return SlabBlender(plan, classes, device)
 
 
-def _planes_of(grid: ModelGrid) -> Callable[[Slab], Iterable[ClassPlanes]]:
+def _planes_of(grid: ModelGrid, sparse: bool) -> Callable[[Slab], Iterable[ClassPlanes]]:
+    """Return how slabs become planes of the image's grid; `sparse` if there are voxels that no tile touches."""
+    finish = as_background if sparse else lambda slab: slab
     if grid.resampled and grid.geometry is not None and grid.placement.native is not None:
-        return SlabResampler(grid.geometry, grid.placement.native).add
-    return lambda slab: (ClassPlanes(slab.start, slab.logits),)
+        resampler = SlabResampler(grid.geometry, grid.placement.native)
+        return lambda slab: resampler.add(finish(slab))
+    return lambda slab: (ClassPlanes(slab.start, finish(slab).logits),)

@@ -114,10 +114,18 @@ CERTAIN = 30.0
 """By how much the logit of background exceeds the others where no tile was computed."""
 
 
+def as_background(slab: Slab) -> Slab:
+    """Return a slab in which voxels that no tile touched are certainly background; changes the slab's own logits."""
+    untouched = slab.logits[:1].isnan()
+    slab.logits.masked_fill_(untouched, -CERTAIN)
+    slab.logits[:1].masked_fill_(untouched, 0.0)
+    return slab
+
+
 class SlabBlender:
     """Adds weighted tiles up, and gives each plane away once no later tile can touch it.
 
-    Tiles have to come in the order of the plan. Voxels of no tile are background.
+    Tiles have to come in the order of the plan. Voxels that no tile touched have logits that are nan (0 / 0).
 
     Parameters
     ----------
@@ -176,19 +184,9 @@ class SlabBlender:
         if stop > first:
             rows = slice(first - self._base, stop - self._base)
             box = (slice(None), rows, slice(top, top + height), slice(left, left + width))
-            yield Slab(first - before, _blended(self._sums[box], self._weights[box]))
+            yield Slab(first - before, self._sums[box] / self._weights[box])
         for sums in (self._sums, self._weights):
             kept = sums[:, count:].clone()
             sums[:, : kept.shape[1]] = kept
             sums[:, kept.shape[1] :] = 0
         self._base += count
-
-
-def _blended(sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the weighted mean, and certain background where there is no weight."""
-    logits = sums / weights
-    empty = weights == 0
-    if empty.any():
-        logits.masked_fill_(empty, -CERTAIN)
-        logits[:1].masked_fill_(empty, 0.0)
-    return logits
