@@ -293,3 +293,17 @@ def test_as_a_job_the_last_step_and_the_end_always_arrive(make_run: MakeRun) -> 
     assert of_kind(events, Step)[-1].step == 6
     assert of_kind(events, Saved)[-1].what == "bundle"
     assert result_of(events).steps == 6
+
+
+def test_late_steps_learn_with_the_statistics_that_prediction_uses(make_run: MakeRun) -> None:
+    options = {"features": 4, "max_stages": 3, "norm": "batch"}
+    spec = make_run("other").load().spec.model_copy(update={"architecture": "dynunet", "options": options})
+    run = make_run(spec=spec, steps=30, checkpoint_seconds=0)
+    statistics = []
+    for event in train(run):
+        if isinstance(event, Saved) and event.what == "checkpoint":
+            network = torch.load(run.last, weights_only=True)["network"]
+            statistics.append(torch.cat([v for key, v in network.items() if key.endswith("running_mean")]))
+    first_settled = 12
+    assert not torch.equal(statistics[first_settled - 2], statistics[first_settled - 1])
+    assert all(torch.equal(statistics[first_settled - 1], later) for later in statistics[first_settled:])

@@ -15,7 +15,7 @@ from napari_medseg.tasks import Task
 from napari_medseg.training.config import TrainConfig
 
 WIDE = 32
-"""From this many channels on, convolutions in channels-last order are faster; with fewer they can be slower."""
+"""From this many channels on, channels-last order is faster also with instance normalisation, which dislikes it."""
 
 
 class NoMemory(Exception):  # noqa: N818 - told apart by the loop, never shown
@@ -56,12 +56,24 @@ class Learner:
         self.network.to(device).train()
         self._layout = _layout(self.network, spec)
         self.network.to(memory_format=self._layout)
+        self._batch_norms = [m for m in self.network.modules() if "BatchNorm" in type(m).__name__]
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
-    def step(self, batch: Batch, learning_rate: float, number: int) -> torch.Tensor:
-        """Take step `number` and return its scalar loss, on the device.
+    def step(self, batch: Batch, learning_rate: float, number: int, settled: bool = False) -> torch.Tensor:
+        """Take a step and return its scalar loss, on the device.
+
+        Parameters
+        ----------
+        batch : Batch
+            Patches.
+        learning_rate : float
+            Of this step.
+        number : int
+            Steps taken before.
+        settled : bool
+            Whether batch normalisation uses its running statistics instead of the batch's, and keeps them.
 
         Raises
         ------
@@ -72,6 +84,8 @@ class Learner:
         torch.manual_seed(int(np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]))
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
+        for module in self._batch_norms:
+            module.train(not settled)
         try:
             loss = self._backward(batch)
         except RuntimeError as error:
@@ -108,7 +122,9 @@ class Learner:
 
 
 def _layout(network: nn.Module, spec: ModelSpec) -> torch.memory_format:
+    """Return the order in memory in which the network is faster."""
     first = next((p.shape[0] for p in network.parameters() if p.ndim == spec.dims + 2), 0)
-    if first < WIDE:
+    instance_norm = any("InstanceNorm" in type(module).__name__ for module in network.modules())
+    if instance_norm and first < WIDE:
         return torch.contiguous_format
     return torch.channels_last_3d if spec.dims == 3 else torch.channels_last

@@ -8,6 +8,8 @@ TIMED_STEPS = 8
 """Steps that are taken, at a rising learning rate, before a time budget becomes a number of steps."""
 UNTIMED_STEPS = 2
 """The first of them, which build caches and are slower than all others."""
+SETTLED_FROM = 0.4
+"""Share of the steps after which batch normalisation no longer looks at the batch."""
 PREVIEW_SHARE = 0.1
 """Most of the time that previews may take."""
 
@@ -40,6 +42,21 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     passed = min(max(step - ramp, 0) / max(steps - ramp, 1), 1.0)
     fall = 0.5 * (1 + math.cos(math.pi * passed)) if config.schedule == "cosine" else (1 - passed) ** 0.9
     return config.learning_rate * rise * fall
+
+
+def statistics_settled(step: int, steps: int, config: TrainConfig) -> bool:
+    """Return whether batch normalisation uses its running statistics from this step on.
+
+    A batch of an interactive training is one or two patches around strokes, whose statistics are far from those of the
+    image. A network that learned with them alone errs in prediction, which uses the running ones; so the rest of the
+    training uses them too.
+
+    Examples
+    --------
+    >>> [statistics_settled(step, 100, TrainConfig()) for step in (9, 39, 40, 99)]
+    [False, False, True, True]
+    """
+    return step >= max(ramp_steps(config), math.ceil(SETTLED_FROM * steps))
 
 
 def plan_steps(
