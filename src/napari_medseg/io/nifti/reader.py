@@ -1,11 +1,12 @@
 """Voxels of a NIfTI file as a `Volume`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.io.format import ReadOptions, SeriesInfo, opaque_id, stem
+from napari_medseg.io.format import ReadOptions, SeriesInfo, info_of, opaque_id, stem
 from napari_medseg.io.nifti.header import NiftiHeader, is_gzipped, read_header
 from napari_medseg.io.orientation import nearest_zyx
 from napari_medseg.io.stored import Source, Stored, load
@@ -39,22 +40,8 @@ def describe(path: Path, format_name: str) -> SeriesInfo:
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)
     names = tuple(name for name, _ in header.leading)
     volume = _oriented(header, blank, names, header.rgb, header.affine[1], path)
-    grid = volume.geometry
-    return SeriesInfo(
-        series_id=opaque_id(str(path)),
-        format=format_name,
-        name=volume.name,
-        path=path,
-        files=1 if header.image == path else 2,
-        shape=volume.data.shape,
-        spacing=None if grid is None else grid.spacing,
-        axcodes=None if grid is None else grid.axcodes,
-        axes=volume.axes,
-        kind=volume.kind,
-        modality=volume.modality,
-        rgb=volume.rgb,
-        warnings=volume.warnings,
-    )
+    files = 1 if header.image == path else 2
+    return replace(info_of(volume, path, format_name), series_id=opaque_id(str(path)), files=files)
 
 
 def _oriented(
