@@ -3,6 +3,18 @@
 from napari_medseg.jobs.inline import InlineEngine
 from napari_medseg.jobs.job import ENDED, Job, JobState, StateChanged
 from napari_medseg.jobs.local import LocalEngine, local_engine
+from napari_medseg.jobs.thread import Tell, ThreadJob
 from napari_medseg.jobs.work import Work
 
-__all__ = ["ENDED", "InlineEngine", "Job", "JobState", "LocalEngine", "StateChanged", "Work", "local_engine"]
+__all__ = [
+    "ENDED",
+    "InlineEngine",
+    "Job",
+    "JobState",
+    "LocalEngine",
+    "StateChanged",
+    "Tell",
+    "ThreadJob",
+    "Work",
+    "local_engine",
+]
