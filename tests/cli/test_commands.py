@@ -45,8 +45,8 @@ class TestInfo:
         outcome = command("info", cases / "images")
         assert outcome.code == 0
         assert [line.split()[1] for line in outcome.out.splitlines()[1:]] == ["case0", "case1", "case2"]
-        assert "16 x 40 x 40" in outcome.out
-        assert "16 x 10 x 10" in outcome.out
+        assert "16 × 40 × 40" in outcome.out
+        assert "16 × 10 × 10" in outcome.out
 
     def test_json_is_all_there_is_on_standard_output(self, command: Command, cases: Path) -> None:
         (series,) = command("info", cases / "images" / "case1.nii.gz", "--json").json
@@ -255,12 +255,12 @@ class TestProcess:
         assert outcome.err == ""
 
     def test_an_unexpected_error_is_one_line_too(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        import napari_medseg.cli.paths as paths
+        import napari_medseg.io as io
 
         def broken(_path: Path) -> None:
             raise RuntimeError("first line\nsecond line")
 
-        monkeypatch.setattr(paths, "found_in", broken)
+        monkeypatch.setattr(io, "survey", broken)
         assert is_clear(command("info", "x"), "RuntimeError: first line second line")
         monkeypatch.setenv("NAPARI_MEDSEG_TRACEBACK", "1")
         with pytest.raises(RuntimeError):

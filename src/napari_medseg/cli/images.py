@@ -1,13 +1,19 @@
 """``info`` and ``convert``."""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from napari_medseg.cli.console import out, print_json, table
+from napari_medseg.cli.console import out, print_json, say, table
 from napari_medseg.errors import ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_medseg.io import SeriesInfo
 
 
 def info(
@@ -15,24 +21,27 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else.")] = False,
 ) -> None:
     """List the volumes found: geometry, and what the reader could not know."""
-    from napari_medseg.cli.paths import found_in
+    from napari_medseg.io import survey
 
-    found = found_in(path)
+    listing = survey(path)
     if as_json:
-        print_json([{**asdict(series), "path": str(series.path)} for series in found])
-        return
-    rows = table("series", "name", "kind", "shape", "spacing (mm)", "axes", "files", "format")
+        print_json([{**asdict(series), "path": str(series.path)} for series in listing.found])
+    else:
+        _print_table(listing.found)
+    first, *others = listing.problems or (None,)
+    for problem in others:
+        say(f"Error: {problem}")
+    if first is not None:
+        raise first
+
+
+def _print_table(found: "Sequence[SeriesInfo]") -> None:
+    from napari_medseg.io.listing import HEADINGS, row_of
+
+    rows = table("ID", *astuple(HEADINGS)[:-1], "Axes", "Files", "Format")
     for series in found:
-        rows.add_row(
-            series.series_id,
-            series.name,
-            series.modality or series.kind,
-            " x ".join(map(str, series.shape)),
-            "unknown" if series.spacing is None else " x ".join(f"{s:.4g}" for s in series.spacing),
-            series.axcodes or "-",
-            str(series.files),
-            series.format,
-        )
+        words = astuple(row_of(series))[:-1]
+        rows.add_row(series.series_id, *map(escape, words), series.axcodes or "-", str(series.files), series.format)
     console = out()
     console.print(rows)
     for series in found:

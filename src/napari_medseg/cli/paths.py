@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_medseg.errors import DataError, ReadError
 from napari_medseg.io import SeriesInfo, formats, scan
+from napari_medseg.io.folders import images_in
 from napari_medseg.io.format import stem
 
 FIRST_FILES = 5
@@ -23,26 +24,9 @@ class Input:
     """Stem for what is written about it."""
 
 
-def found_in(path: Path) -> list[SeriesInfo]:
-    """List the volumes of a file, of a folder of DICOM files, or of the image files in a folder.
-
-    Raises
-    ------
-    ReadError
-        If there is none.
-    """
-    return [info for source in sources(path) for info in scan(source)]
-
-
 def sources(path: Path) -> list[Path]:
     """Return what to read one by one: the path itself, or the image files in a folder that is no image as a whole."""
-    if not path.is_dir():
-        return [path]
-    try:
-        scan(path)
-    except ReadError:
-        return image_files(path) or [path]
-    return [path]
+    return images_in(path) or [path]
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_medseg.errors import Cancelled, MedsegError, ReadError
+from napari_medseg.io.folders import images_in
 from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, formats
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Volume
@@ -22,7 +24,7 @@ def read(
     Parameters
     ----------
     path : str or Path
-        A file of any format in `formats`, or a folder with DICOM files.
+        A file of any format in `formats`, a folder with DICOM files, or a folder of other image files.
     control : Control, optional
         Cancels the reading between two files.
     series : str, optional
@@ -43,9 +45,11 @@ def read(
         If `control` was cancelled.
     """
     path, options = Path(path), _options(control, series, report)
-    form = format_of(path)
-    with clear_errors(path):
-        volumes = form.read(path, options)
+    volumes: list[Volume] = []
+    for place in _places(path, options):
+        form = format_of(place)
+        with clear_errors(place):
+            volumes += form.read(place, options)
     if not volumes:
         raise _nothing_found(path, series)
     return volumes
@@ -75,13 +79,54 @@ def scan(
     ReadError
         If the path holds no image.
     """
-    path = Path(path)
-    form = format_of(path)
-    with clear_errors(path):
-        found = form.scan(path, _options(control, None, report))
+    listing = survey(path, control, report=report)
+    for problem in listing.problems:
+        raise problem
+    return list(listing.found)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What can be read at a path, and what cannot."""
+
+    found: tuple[SeriesInfo, ...]
+    """In the order of `read`."""
+    problems: tuple[ReadError, ...] = ()
+    """One for each file in a folder of image files that cannot be read."""
+
+
+def survey(
+    path: str | Path, control: Control | None = None, *, report: Callable[[Progress], None] | None = None
+) -> Listing:
+    """List as `scan` does, but go on where one of several image files is damaged.
+
+    Parameters
+    ----------
+    path, control, report
+        As in `scan`.
+
+    Raises
+    ------
+    ReadError
+        If nothing at the path can be read.
+    """
+    path, options = Path(path), _options(control, None, report)
+    found: list[SeriesInfo] = []
+    problems: list[ReadError] = []
+    places = images_in(path) or [path]
+    for number, place in enumerate(places):
+        if len(places) > 1:
+            options.step("Reading headers", number, len(places))
+        try:
+            form = format_of(place)
+            with clear_errors(place):
+                # Both halves of an image in two files name the same volume.
+                found += [info for info in form.scan(place, options) if place == path or info not in found]
+        except ReadError as error:
+            problems.append(error)
     if not found:
-        raise _nothing_found(path, None)
-    return found
+        raise problems[0] if problems else _nothing_found(path, None)
+    return Listing(tuple(found), tuple(problems))
 
 
 def format_of(path: Path) -> Format:
@@ -113,6 +158,16 @@ def clear_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
         raise ReadError(f"{path.name} could not be decoded ({reason}).", "The file may be damaged.") from error
+
+
+def _places(path: Path, options: ReadOptions) -> list[Path]:
+    """Return the path itself, or what to read one by one of a folder of images."""
+    if not images_in(path):
+        return [path]
+    listing = survey(path, options.control)
+    if options.series is None and listing.problems:
+        raise listing.problems[0]
+    return list(dict.fromkeys(info.path for info in listing.found if options.wants(info.series_id)))
 
 
 def _options(control: Control | None, series: str | None, report: Callable[[Progress], None] | None) -> ReadOptions:
