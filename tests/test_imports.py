@@ -27,6 +27,7 @@ def loaded_by(module: str, suspects: tuple[str, ...]) -> list[str]:
         "napari_medseg.io",
         "napari_medseg.jobs",
         "napari_medseg.models",
+        "napari_medseg.results",
         "napari_medseg.training",
     ],
 )

@@ -1,0 +1,140 @@
+"""A log of what was done to a label map, so that it can be undone without losing what was painted since."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.integer]
+Box = tuple[slice, ...]
+MOST_BYTES = 1 << 30
+"""The log of one label map takes no more; the oldest entries go first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Which voxels of an array were changed, from what to what."""
+
+    box: Box
+    """The smallest that holds them all."""
+    mask: NDArray[np.uint8]
+    """Packed bits over the voxels of the box."""
+    before: Labels
+    """(voxel,) values, in the order of the array."""
+    after: Labels
+
+    @classmethod
+    def between(cls, before: Labels, after: Labels) -> "Change":
+        """Return what differs between two arrays of one shape."""
+        differs = before != after
+        box = _bounding_box(differs)
+        inner = differs[box]
+        return cls(box, np.packbits(inner), before[box][inner], after[box][inner])
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels were changed."""
+        return len(self.before)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the entry takes."""
+        return self.mask.nbytes + self.before.nbytes + self.after.nbytes
+
+    def undo(self, labels: Labels) -> int:
+        """Put the old values back, in place, where nothing else was written since; return how many were."""
+        return self._replace(labels, self.after, self.before)
+
+    def redo(self, labels: Labels) -> int:
+        """Put the new values back, in place, where nothing else was written since; return how many were."""
+        return self._replace(labels, self.before, self.after)
+
+    def _replace(self, labels: Labels, old: Labels, new: Labels) -> int:
+        shape = tuple(part.stop - part.start for part in self.box)
+        mask = np.unpackbits(self.mask, count=int(np.prod(shape))).astype(bool).reshape(shape)
+        view = labels[self.box]
+        current = view[mask]
+        untouched = current == old
+        view[mask] = np.where(untouched, new, current)
+        return int(np.count_nonzero(untouched))
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One thing that was done."""
+
+    what: str
+    """In a few words, for the user."""
+    changes: tuple[Change, ...]
+    """One per array that was changed, in the order in which the arrays are given to the log."""
+
+
+class History:
+    """What was done to a label map, newest last, and what was undone.
+
+    Examples
+    --------
+    >>> labels = np.array([1, 1, 0, 2])
+    >>> history = History()
+    >>> history.add("Fill holes", Change.between(labels, np.array([1, 1, 1, 2])))
+    >>> labels[:] = 1, 1, 1, 2
+    >>> labels[0] = 5  # painted since
+    >>> history.undo(labels)
+    'Fill holes'
+    >>> labels.tolist(), history.redoable
+    ([5, 1, 0, 2], 'Fill holes')
+    """
+
+    def __init__(self) -> None:
+        self._done: list[Entry] = []
+        self._undone: list[Entry] = []
+
+    @property
+    def undoable(self) -> str:
+        """What `undo` would undo; empty if there is nothing."""
+        return self._done[-1].what if self._done else ""
+
+    @property
+    def redoable(self) -> str:
+        """What `redo` would do again; empty if there is nothing."""
+        return self._undone[-1].what if self._undone else ""
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def add(self, what: str, *changes: Change) -> None:
+        """Note what was just done; what was undone before can be done again no more."""
+        self._undone.clear()
+        self._done.append(Entry(what, changes))
+        while len(self._done) > 1 and _bytes(self._done) > MOST_BYTES:
+            self._done.pop(0)
+
+    def undo(self, *arrays: Labels) -> str:
+        """Undo the newest entry in the arrays that it changed, in place, and return what it was."""
+        entry = self._done.pop()
+        for change, labels in zip(entry.changes, arrays, strict=True):
+            change.undo(labels)
+        self._undone.append(entry)
+        return entry.what
+
+    def redo(self, *arrays: Labels) -> str:
+        """Do again what was undone last, in place, and return what it was."""
+        entry = self._undone.pop()
+        for change, labels in zip(entry.changes, arrays, strict=True):
+            change.redo(labels)
+        self._done.append(entry)
+        return entry.what
+
+
+def _bytes(entries: Sequence[Entry]) -> int:
+    return sum(change.nbytes for entry in entries for change in entry.changes)
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Return the smallest box around the true voxels; an empty one if there is none."""
+    box = []
+    for axis in range(mask.ndim):
+        hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(hits[0]), int(hits[-1]) + 1) if hits.size else slice(0, 0))
+    return tuple(box)
