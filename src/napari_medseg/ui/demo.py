@@ -24,20 +24,18 @@ from napari_medseg.evaluate.metrics import dice
 from napari_medseg.inference import PredictionFiles
 from napari_medseg.jobs import local_engine
 from napari_medseg.training import TrainResult
-from napari_medseg.ui.layers import labels_volume
+from napari_medseg.ui.layers import labels_volume, show_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_medseg.jobs import Job
+    from napari_medseg.ui.layers import Plane
     from napari_medseg.ui.widgets.train import TrainWidget
 
 SEED = 0
-SLICES = ((0, 80, "axial"), (1, 120, "coronal"), (2, 70, "sagittal"))
+SLICES: tuple[tuple[int, int, "Plane"], ...] = ((0, 80, "axial"), (1, 120, "coronal"), (2, 70, "sagittal"))
 """Axis, array index and name of the slices that are drawn on."""
-
-ORDERS = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 0, 1)}
-"""Order of the viewer's axes that shows slices across an axis."""
 
 TRAIN_MINUTES = 1.0
 PATIENCE_SECONDS = 1800.0
@@ -130,7 +128,7 @@ class Demo:
         drawn = [(axis, index) for axis, index, _name in SLICES]
         strokes = draw_strokes(np.asarray(self.atlas.data), drawn, Annotator(seed=SEED))
         for axis, index, name in SLICES:
-            self._look_at(labels, axis, index)
+            self._look_at(labels, axis, index, name)
             voxels = np.nonzero(np.moveaxis(strokes, axis, 0)[index])
             places = np.insert(np.stack(voxels), axis, index, axis=0)
             values = strokes[tuple(places)]
@@ -139,12 +137,12 @@ class Demo:
                 train.paint.paint(int(value))
                 labels.data_setitem(tuple(places[:, values == value]), value)
                 pause(0.25)
-        self._look_at(labels, *SLICES[0][:2])
+        self._look_at(labels, *SLICES[0])
         self._tell("Training. The preview shows what the network has learnt so far.")
         return labels
 
-    def _look_at(self, layer: "Labels", axis: int, index: int) -> None:
-        self.viewer.dims.order = ORDERS[axis]
+    def _look_at(self, layer: "Labels", axis: int, index: int, plane: "Plane") -> None:
+        show_plane(self.viewer, plane)
         place = [n // 2 for n in layer.data.shape]
         place[axis] = index
         self.viewer.dims.set_point(axis, layer.data_to_world(place)[axis])

@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_medseg.ui.layers import frame_of, tag_of, to_layer_tuples, visible_slice
+from napari_medseg.ui.layers import frame_of, show_plane, tag_of, to_layer_tuples, visible_slice
 
 
 def opened(viewer: ViewerModel, volume) -> Layer:
@@ -76,3 +76,31 @@ def test_of_a_resampled_series_it_is_the_slice_through_the_point_of_view(make_vo
         found = visible_slice(viewer, layer)
         assert found[0] == axis
         assert abs(found[1] - index) <= 1
+
+
+@pytest.mark.parametrize(("plane", "across"), [("axial", "S"), ("coronal", "P"), ("sagittal", "L")])
+def test_a_plane_is_shown_across_its_axis_through_the_place_looked_at(make_volume, plane, across) -> None:
+    viewer, volume = ViewerModel(), make_volume("SPL")
+    layer = opened(viewer, volume)
+    viewer.dims.ndisplay = 3
+    viewer.dims.point = layer.data_to_world((2, 3, 1))
+    show_plane(viewer, plane)
+    axis = "SPL".index(across)
+    assert viewer.dims.ndisplay == 2
+    assert visible_slice(viewer, layer) == (axis, (2, 3, 1)[axis])
+    # of the two axes on the screen, the one that is nearer to the feet or the back goes down
+    assert list(viewer.dims.displayed) == [other for other in range(3) if other != axis]
+
+
+def test_time_stays_a_slider_when_the_plane_changes(make_volume) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, 6, 7, 8)))
+    show_plane(viewer, "sagittal")
+    assert viewer.dims.order == (0, 3, 1, 2)
+
+
+def test_an_image_of_two_axes_has_one_view_only() -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((7, 8)))
+    show_plane(viewer, "coronal")
+    assert viewer.dims.order == (0, 1)

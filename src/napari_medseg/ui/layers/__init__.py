@@ -5,7 +5,7 @@ from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
 from napari_medseg.ui.layers.results import add_prediction, new_labels, preview_layer, show_preview
 from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
-from napari_medseg.ui.layers.views import visible_slice
+from napari_medseg.ui.layers.views import Plane, show_plane, visible_slice
 from napari_medseg.ui.layers.world import Frame
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "PAINTED_BACKGROUND",
     "Frame",
     "LayerTuple",
+    "Plane",
     "Tag",
     "add_prediction",
     "class_display",
@@ -25,6 +26,7 @@ __all__ = [
     "new_labels",
     "preview_layer",
     "set_classes",
+    "show_plane",
     "show_preview",
     "tag_of",
     "to_layer_tuples",

@@ -1,6 +1,6 @@
-"""Which slice of a volume the viewer shows."""
+"""Which slice of a volume the viewer shows, and from which side."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -9,6 +9,25 @@ from napari_medseg.ui.layers.labels import layer_tag
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+
+Plane = Literal["axial", "coronal", "sagittal"]
+ORDERS: dict[Plane, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
+"""Order of the viewer's last three axes: the one across the plane, then the one down and the one across the screen."""
+
+
+def show_plane(viewer: "ViewerModel", plane: Plane) -> None:
+    """Show slices of one orientation, through the place that is looked at; without effect on images of two axes.
+
+    The views are radiological: front or head up, the patient's right on the left; a sagittal view has the front left.
+    An oblique first series is seen along its own axes.
+    """
+    dims = viewer.dims
+    if dims.ndim < 3:
+        return
+    spatial = dims.ndim - 3
+    dims.ndisplay = 2
+    dims.order = (*range(spatial), *(spatial + axis for axis in ORDERS[plane]))
+    viewer.reset_view()
 
 
 def visible_slice(viewer: "ViewerModel", layer: "Image | Labels") -> tuple[int, int]:
