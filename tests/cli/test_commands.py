@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,11 +206,33 @@ class TestPredictAndEvaluate:
         assert "1 of 2" in outcome.err
         assert (tmp_path / "out" / "case0.nii.gz").exists()
 
-    def test_two_images_of_one_name_are_refused(
+    def test_two_images_of_one_name_are_kept_apart_and_one_given_twice_is_one(
         self, command: Command, cases: Path, trained: Path, tmp_path: Path
     ) -> None:
         image = cases / "images" / "case0.nii.gz"
-        assert is_clear(command("predict", trained / "bundle", image, image, "--out", tmp_path), "case0")
+        other = tmp_path / "other" / "case0.nii.gz"
+        other.parent.mkdir()
+        other.write_bytes(image.read_bytes())
+        assert command("predict", trained / "bundle", image, image, other, "--out", tmp_path / "out").code == 0
+        names = {path.name for path in (tmp_path / "out").glob("*.nii.gz")}
+        assert names == {"images-case0.nii.gz", "other-case0.nii.gz"}
+
+    def test_what_is_done_is_not_done_again(self, command: Command, cases: Path, trained: Path, tmp_path: Path) -> None:
+        predict = ("predict", trained / "bundle", cases / "images", "--out", tmp_path, "--format", "nrrd")
+        first = command(*predict, "--json")
+        assert first.code == 0
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.nrrd")}
+        assert len(before) == 3
+        again = command(*predict, "--json")
+        assert "3 of 3 cases are done already" in again.err
+        assert again.json == first.json
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.nrrd")} == before
+        assert command(*predict, "--redo").code == 0
+        assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+
+    def test_an_unknown_format(self, command: Command, cases: Path, trained: Path, tmp_path: Path) -> None:
+        predict = ("predict", trained / "bundle", cases / "images", "--out", tmp_path)
+        assert is_clear(command(*predict, "--format", "jpg2077"), "jpg2077", "nii.gz")
 
     def test_bad_model_and_settings(self, command: Command, cases: Path, trained: Path, tmp_path: Path) -> None:
         image = cases / "images" / "case0.nii.gz"
@@ -270,3 +293,26 @@ class TestProcess:
         line = f"{sys.executable} -m napari_medseg info {cases / 'images'} | head -c 1"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
         assert "Traceback" not in done.stderr
+
+
+class TestDeidentify:
+    def test_what_was_done_is_told_without_names(self, command: Command, tmp_path: Path) -> None:
+        from pydicom.data import get_testdata_file
+
+        source = tmp_path / "Secret^Name"
+        source.mkdir()
+        for name in ("CT_small.dcm", "examples_rgb_color.dcm"):
+            shutil.copy(get_testdata_file(name, download=False), source / name)
+        (source / "notes.txt").write_text("text")
+        outcome = command("deidentify", source, tmp_path / "out")
+        assert outcome.code == 0
+        assert "2 files written, 1 are not DICOM" in outcome.out
+        assert "1 files" in outcome.err
+        assert "text" in outcome.err
+        assert "Secret" not in outcome.out + outcome.err
+        assert len(list((tmp_path / "out").rglob("*.dcm"))) == 2
+
+    def test_damaged_files_are_counted_and_end_in_exit_code_2(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x08\0\x16\0UI\xff\xff")
+        assert is_clear(command("deidentify", tmp_path / "in", tmp_path / "out"), "1 file", "cleaned")

@@ -36,16 +36,23 @@ STAGE = "Predicting"
 
 
 def predict(
-    volume: Volume, bundle: Bundle, options: PredictOptions | None = None, control: Control | None = None
+    volume: Volume,
+    bundle: Bundle,
+    options: PredictOptions | None = None,
+    control: Control | None = None,
+    grid: ModelGrid | None = None,
 ) -> Iterator[Event]:
-    """Predict on an image; the function behind `napari_medseg.inference.predict`."""
+    """Predict on an image; the function behind `napari_medseg.inference.predict`.
+
+    `grid` is the image on the network's grid, where `to_model_grid` was called before, in another thread.
+    """
     options, control = options or PredictOptions(), control or Control()
     started = time.monotonic()
     yield Progress("Preparing", 0, 1)
     # The steps on nothing: what cannot be done is told before hours pass.
     nothing = LabelMap(np.zeros((1,) * len(volume.spatial_shape), np.uint8), bundle.spec.classes)
     postprocess(nothing, options.postprocessing, volume.geometry)
-    grid = to_model_grid(volume, bundle.spec)
+    grid = grid or to_model_grid(volume, bundle.spec)
     control.checkpoint()
     device = choose(options.device)
     outputs = yield from predict_grid(grid, bundle.spec, bundle.network().to(device), options, control)

@@ -1,0 +1,56 @@
+"""Writing a prediction about one case, in the format that was asked for."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from napari_medseg.errors import ConfigError
+from napari_medseg.inference.cases.request import Case
+from napari_medseg.inference.jobs import write_maps
+from napari_medseg.io import formats, write
+from napari_medseg.prediction import Prediction
+
+Saver = Callable[[Prediction, Case, Path], dict[str, Path]]
+"""Writes a prediction on a case into a folder; returns what it wrote, by ``labels``, ``probabilities``,
+``uncertainty``."""
+
+SPECIAL: Mapping[str, Saver] = {}
+"""Formats that need more than a prediction and a path, by name."""
+
+
+def saver_for(name: str) -> Saver:
+    """Return what writes predictions in a format.
+
+    Parameters
+    ----------
+    name : str
+        A suffix that can be written, with or without its first dot, or a name in `SPECIAL`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format.
+
+    Examples
+    --------
+    >>> saver_for("jpg-2077")
+    Traceback (most recent call last):
+    ...
+    napari_medseg.errors.ConfigError: There is no format 'jpg-2077' to write in. Use one of ...
+    """
+    wanted = name.lower().removeprefix(".")
+    if wanted in SPECIAL:
+        return SPECIAL[wanted]
+    able = [form for form in formats() if form.write is not None]
+    if not any(form.matches(Path(f"x.{wanted}")) for form in able):
+        suffixes = sorted(pattern.removeprefix("*.") for form in able for pattern in form.patterns)
+        raise ConfigError(
+            f"There is no format {name!r} to write in.", f"Use one of {', '.join([*SPECIAL, *suffixes])}."
+        )
+    return lambda prediction, case, folder: _save(prediction, folder / f"{case.name}.{wanted}")
+
+
+def _save(prediction: Prediction, path: Path) -> dict[str, Path]:
+    write(prediction, path)
+    probabilities, uncertainty = write_maps(prediction, path)
+    found = {"labels": path, "probabilities": probabilities, "uncertainty": uncertainty}
+    return {what: place for what, place in found.items() if place is not None}
