@@ -26,8 +26,8 @@ class LabelClass(BaseModel):
     """Number in the label map; 0 is background."""
     name: Annotated[str, Field(min_length=1)]
     """As shown to the user."""
-    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = ""
-    """``#rrggbb``; by default from the palette."""
+    color: Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6})?$")] = ""
+    """``#rrggbb``; from the palette if it is empty."""
 
     def model_post_init(self, _context: object) -> None:
         """Fill in the palette's colour."""
