@@ -47,6 +47,25 @@ class BundleError(MedsegError):
     """A model folder is incomplete, damaged, of a foreign kind, or does not fit the image."""
 
 
+class TrustError(BundleError):
+    """A model is a program, and the user has not said yet that it may run.
+
+    Parameters
+    ----------
+    problem, remedy : str
+        As for every error.
+    digest : str
+        What the user's trust would belong to: SHA-256 of all that the model consists of.
+    name : str
+        Of the model.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", digest: str = "", name: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.digest = digest
+        self.name = name
+
+
 class ConfigError(MedsegError):
     """A setting has a value that cannot be used."""
 

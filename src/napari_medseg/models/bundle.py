@@ -3,24 +3,26 @@
 import hashlib
 import io
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
-from napari_medseg.errors import BundleError, WriteError
-from napari_medseg.models.card import model_card
-from napari_medseg.models.configs import BLOCK, inference_config, metadata
-from napari_medseg.models.files import CARD, INFERENCE, LICENCE, METADATA, WEIGHTS, Files, open_files, read_json
-from napari_medseg.models.foreign import convert
+from napari_medseg.errors import BundleError
+from napari_medseg.models.configs import BLOCK
+from napari_medseg.models.family import is_registered
+from napari_medseg.models.files import INFERENCE, LICENCE, MEMBERS, METADATA, WEIGHTS, Files, open_files, read_json
+from napari_medseg.models.foreign import convert, trusted_config
+from napari_medseg.models.pipeline import Ensemble, MonaiConfig, Parts
+from napari_medseg.models.program import PROGRAMS, WHY, load_program
 from napari_medseg.models.registry import build, network_def
 from napari_medseg.models.spec import ModelSpec
+from napari_medseg.models.trust import digest_of, require
 from napari_medseg.models.weights import check_fit, read_state_dict
+from napari_medseg.models.writing import write_atomically, write_texts, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,8 @@ class Bundle:
     """The state dictionary as a file, or as the content of that file."""
     path: Path | None = None
     """The folder or zip file; None when it was not saved yet."""
+    members: tuple["Bundle", ...] = ()
+    """The models that it is made of, which have the weights then."""
 
     @classmethod
     def create(cls, spec: ModelSpec, state_dict: "Mapping[str, torch.Tensor]") -> Self:
@@ -63,16 +67,16 @@ class Bundle:
         import torch
 
         network_def(spec)
-        state = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state_dict.items()}
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(_copied(state_dict), buffer)
         return cls(spec, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a model's specification and check that it is complete. Executes nothing from it and loads no torch.
 
-        The configuration of a MONAI bundle of another maker is converted if it is plain data.
+        The configuration of a MONAI bundle of another maker is converted if it is plain data, and kept as it is if the
+        user trusts it.
 
         Parameters
         ----------
@@ -82,23 +86,29 @@ class Bundle:
         Raises
         ------
         BundleError
-            If it is not a complete model that can be used without executing code from it, with a remedy.
+            If it is not a complete model, with a remedy.
+        TrustError
+            If it cannot be used without executing code from it, and the user has not said that it may run.
         """
         place = Path(path).expanduser().resolve()
         files = open_files(place)
         spec = _read_spec(files)
-        network_def(spec)
-        weights = files.weights()
+        if isinstance(spec.pipeline, Ensemble | Parts):
+            return cls(spec, b"", place, _members(place, spec))
+        if is_registered(spec):
+            network_def(spec)
+        name = PROGRAMS.get(spec.architecture, WEIGHTS)
+        weights = files.weights(name)
         if weights is None:
             raise BundleError(
-                f"{place.name} has no weights: {WEIGHTS.as_posix()} is missing.", "Copy the whole folder again."
+                f"{place.name} has no weights: {name.as_posix()} is missing.", "Copy the whole folder again."
             )
         return cls(spec, weights, place)
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the weights' file and the specification, in hexadecimal."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256("".join(member.hash for member in self.members).encode())
         with self._open_weights() as file:
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -123,7 +133,15 @@ class Bundle:
         ------
         BundleError
             If the weights cannot be read or are those of another network.
+        TrustError
+            If the network is a program that the user does not trust yet.
         """
+        if self.members or isinstance(self.spec.pipeline, MonaiConfig):
+            raise BundleError(f"{self.spec.name} is not one network.", "Predict with it, or choose another model.")
+        kind = self.spec.architecture
+        if kind in PROGRAMS:
+            require(digest_of(self.weights), self.spec.name, WHY[kind])
+            return load_program(self.weights, kind, self.spec.name)
         network = build(self.spec)
         state = self.state_dict()
         check_fit(self.spec.name, self.spec.architecture, network.state_dict(), state)
@@ -146,60 +164,26 @@ class Bundle:
             If the path is taken by something that is not a bundle, or cannot be written.
         """
         folder = Path(path).expanduser().resolve()
-        if folder.exists() and not (folder / METADATA).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-            raise WriteError(f"{folder} exists and is not a model.", "Choose another name.")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        except OSError as error:
-            raise WriteError(
-                f"{folder.parent} cannot be written: {error.strerror}.", "Choose another place."
-            ) from error
-        try:
-            temporary.chmod(0o755)
-            self._write(temporary)
-            _replace(temporary, folder)
-        except OSError as error:
-            raise WriteError(f"{folder} could not be written: {error.strerror}.", "Free space there.") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return type(self)(self.spec, folder / WEIGHTS, folder)
+        write_atomically(folder, self._write)
+        return type(self).load(folder) if self.members else type(self)(self.spec, folder / self._weights_name, folder)
 
     def _write(self, folder: Path) -> None:
-        texts = {
-            METADATA: json.dumps(metadata(self.spec), indent=2),
-            INFERENCE: json.dumps(inference_config(self.spec), indent=2),
-            CARD: model_card(self.spec),
-        }
-        if self.spec.licence:
-            texts[LICENCE] = f"SPDX-License-Identifier: {self.spec.licence}\n"
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        (folder / WEIGHTS).parent.mkdir()
-        with self._open_weights() as source, (folder / WEIGHTS).open("wb") as target:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(target.fileno())
+        if isinstance(self.spec.pipeline, MonaiConfig) and self.path is not None:
+            shutil.copytree(self.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            return
+        write_texts(folder, self.spec)
+        for number, member in enumerate(self.members):
+            member._write(folder / MEMBERS / f"{number:02}")
+        if not self.members:
+            with self._open_weights() as source:
+                write_weights(folder / self._weights_name, source)
+
+    @property
+    def _weights_name(self) -> Path:
+        return PROGRAMS.get(self.spec.architecture, WEIGHTS)
 
     def _open_weights(self) -> IO[bytes]:
         return io.BytesIO(self.weights) if isinstance(self.weights, bytes) else self.weights.open("rb")
-
-
-def _replace(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; an old folder is kept until then."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    old = Path(mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / folder.name
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def _read_spec(files: Files) -> ModelSpec:
@@ -207,7 +191,11 @@ def _read_spec(files: Files) -> ModelSpec:
     block = content.get(BLOCK)
     if not isinstance(block, dict) or "spec" not in block:
         licence = (files.read(LICENCE) or b"").decode("utf-8", "replace")
-        return convert(name, content, read_json(files, INFERENCE), licence)
+        inference = read_json(files, INFERENCE)
+        try:
+            return convert(name, content, inference, licence)
+        except BundleError as refusal:
+            return trusted_config(files.path, content, inference, refusal)
     if block.get("format") != FORMAT:
         raise BundleError(
             f"{name} has format {block.get('format')!r}; this version reads format {FORMAT}.", "Update napari-medseg."
@@ -220,3 +208,29 @@ def _read_spec(files: Files) -> ModelSpec:
         raise BundleError(
             f"{name}: {METADATA.as_posix()} has an impossible {place}: {first['msg']}.", "Get the model again."
         ) from error
+
+
+def _members(place: Path, spec: ModelSpec) -> tuple[Bundle, ...]:
+    """Return the models that one is made of, after a check that all are there."""
+    assert isinstance(spec.pipeline, Ensemble | Parts)
+    wanted = spec.pipeline.members if isinstance(spec.pipeline, Ensemble) else len(spec.pipeline.tables)
+    folders = [place / MEMBERS / f"{number:02}" for number in range(wanted)]
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if missing:
+        raise BundleError(
+            f"{place.name} is made of {wanted} models, but {missing[0].relative_to(place).as_posix()} is missing.",
+            "Copy the whole folder again; a zip file of it has to be unpacked.",
+        )
+    return tuple(Bundle.load(folder) for folder in folders)
+
+
+def _copied(state: "Mapping[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Return the tensors on the CPU; those that are one tensor under several names stay one."""
+    copies: dict[tuple[object, ...], torch.Tensor] = {}
+    result = {}
+    for name, tensor in state.items():
+        key = (tensor.data_ptr() or name, tensor.shape, tensor.stride(), tensor.dtype)
+        if key not in copies:
+            copies[key] = tensor.detach().to("cpu", copy=True).contiguous()
+        result[name] = copies[key]
+    return result

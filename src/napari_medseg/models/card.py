@@ -1,16 +1,16 @@
 """The model card: what a person should know before using a model."""
 
 from napari_medseg.models.configs import is_planar
-from napari_medseg.models.registry import architecture
+from napari_medseg.models.family import citation, runs_in_monai, title
+from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.models.spec import ModelSpec
 
 
 def model_card(spec: ModelSpec) -> str:
     """Return ``docs/README.md`` in Markdown."""
-    family = architecture(spec.architecture)
     rows = [f"| {c.value} | {c.name} | `{c.color}` |" for c in spec.classes]
     scores = [f"| {name} | {value:.4g} |" for name, value in sorted(spec.metrics.items())]
-    citations = [f"- {text}" for text in (spec.citation, family.citation) if text]
+    citations = [f"- {text}" for text in (spec.citation, citation(spec)) if text]
     parts = [
         f"# {spec.name}",
         spec.description or f"Segments {', '.join(c.name for c in spec.foreground)}.",
@@ -20,7 +20,7 @@ def model_card(spec: ModelSpec) -> str:
         "## Output",
         "\n".join(["| value | class | colour |", "|---|---|---|", *rows]),
         "## Network",
-        f"{family.title}, {spec.dims}D, tiles of {' x '.join(map(str, spec.patch_size))} voxels.",
+        f"{title(spec)}, {spec.dims}D, tiles of {' x '.join(map(str, spec.patch_size))} voxels.",
         "## Measured on held-out data",
         "\n".join(["| measure | value |", "|---|---|", *scores]) if scores else "Nothing was held out.",
         "## Training data",
@@ -35,6 +35,10 @@ def model_card(spec: ModelSpec) -> str:
 
 
 def _input_text(spec: ModelSpec) -> str:
+    if isinstance(spec.pipeline, NnUNet):
+        return f"{spec.channels} channel(s), prepared as nnU-Net does ({spec.pipeline.configuration})."
+    if spec.pipeline is not None:
+        return f"{spec.channels} channel(s); see the parts."
     rule = spec.intensity
     intensity = {
         "zscore": "mean 0 and standard deviation 1" + (" over nonzero voxels" if rule.nonzero else ""),
@@ -50,6 +54,8 @@ def _input_text(spec: ModelSpec) -> str:
 
 
 def _usage(spec: ModelSpec) -> str:
+    if not runs_in_monai(spec):
+        return "This model runs in napari-medseg only."
     example = "photo.png" if is_planar(spec) else "scan.nii.gz"
     return (
         "With MONAI, pytorch-ignite and nibabel installed, in this folder:\n\n"

@@ -7,7 +7,8 @@ that MONAI alone gives the same labels. Change one only together with the other.
 from importlib.metadata import version
 from typing import Any
 
-from napari_medseg.models.registry import architecture, network_def
+from napari_medseg.models.family import citation
+from napari_medseg.models.registry import network_def
 from napari_medseg.models.spec import Intensity, ModelSpec
 
 Json = dict[str, Any]
@@ -58,12 +59,12 @@ def metadata(spec: ModelSpec) -> Json:
     labels = {
         "type": "image",
         "format": "segmentation",
-        "num_channels": len(spec.classes),
+        "num_channels": spec.outputs,
         "spatial_shape": shape,
         "dtype": "float32",
         "value_range": [],
         "is_patch_data": True,
-        "channel_def": {str(k): c.name for k, c in enumerate(spec.classes)},
+        "channel_def": {str(k): c.name for k, c in enumerate(spec.classes[-spec.outputs :])},
     }
     return {
         "schema": SCHEMA,
@@ -79,7 +80,7 @@ def metadata(spec: ModelSpec) -> Json:
         "authors": "",
         "copyright": "",
         "intended_use": "Research only; not a medical device.",
-        "references": [text for text in (spec.citation, architecture(spec.architecture).citation) if text],
+        "references": [text for text in (spec.citation, citation(spec)) if text],
         "eval_metrics": dict(spec.metrics),
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": labels}},
         BLOCK: {"format": 1, "spec": spec.model_dump(mode="json")},

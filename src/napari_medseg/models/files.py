@@ -14,6 +14,8 @@ INFERENCE = Path("configs/inference.json")
 WEIGHTS = Path("models/model.pt")
 CARD = Path("docs/README.md")
 LICENCE = Path("LICENSE")
+MEMBERS = Path("members")
+"""Folder of the models that one is made of: ``members/00`` and so on."""
 
 MAX_TEXT_BYTES = 16 << 20
 MAX_WEIGHTS_BYTES = 4 << 30
@@ -32,7 +34,7 @@ class Files(Protocol):
     def read(self, name: Path) -> bytes | None:
         """Return the content of a text file; None if there is none."""
 
-    def weights(self) -> Path | bytes | None:
+    def weights(self, name: Path = WEIGHTS) -> Path | bytes | None:
         """Return the weights' file, or its content; None if there is none."""
 
 
@@ -86,9 +88,9 @@ class FolderFiles:
         file = self.path / name
         return file.read_bytes() if file.is_file() else None
 
-    def weights(self) -> Path | None:
+    def weights(self, name: Path = WEIGHTS) -> Path | None:
         """Return the weights' file; None if there is none."""
-        file = self.path / WEIGHTS
+        file = self.path / name
         return file if file.is_file() else None
 
 
@@ -104,9 +106,9 @@ class ZipFiles:
         """Return the content of a text file; None if there is none."""
         return self._read(name, MAX_TEXT_BYTES)
 
-    def weights(self) -> bytes | None:
+    def weights(self, name: Path = WEIGHTS) -> bytes | None:
         """Return the content of the weights' file; None if there is none."""
-        return self._read(WEIGHTS, MAX_WEIGHTS_BYTES)
+        return self._read(name, MAX_WEIGHTS_BYTES)
 
     def _read(self, name: Path, limit: int) -> bytes | None:
         try:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_medseg.models.pipeline import Pipeline
 from napari_medseg.prediction import LabelClass
 
 BACKGROUND = LabelClass(value=0, name="background")
@@ -55,6 +56,9 @@ class ModelSpec(BaseModel):
     """Number of input channels."""
     classes: tuple[LabelClass, ...] = (BACKGROUND, LabelClass(value=1, name="foreground"))
     """Output channel k gives the probability of ``classes[k]``; the first is background (value 0)."""
+    output: Literal["classes", "regions"] = "classes"
+    """``regions``: the network has one channel per foreground class and none for background. Classes may overlap; a
+    voxel belongs to the last class whose probability (a sigmoid of its own) is above one half."""
     axcodes: Annotated[str, Field(pattern="^[RLAPSI]{3}$")] | None = "SPL"
     """Anatomical directions of the network grid's axes; None for images without geometry, taken as they are stored."""
     spacing: tuple[float, float, float] | None = None
@@ -62,6 +66,8 @@ class ModelSpec(BaseModel):
     intensity: Intensity = Intensity()
     patch_size: tuple[int, ...] = (64, 64, 64)
     """Voxels of one tile, one number per dimension of the network."""
+    pipeline: Pipeline | None = None
+    """What is done around the network, instead of `axcodes`, `spacing` and `intensity`; None for these."""
     air_below: float | None = None
     """Tiles in which no voxel of any channel reaches this value, before the intensity rule, are background and need not
     be computed: for CT for instance -500 HU. None computes every tile, as MONAI alone always does."""
@@ -86,6 +92,11 @@ class ModelSpec(BaseModel):
         if self.spacing is not None and (self.axcodes is None or min(self.spacing) <= 0):
             raise ValueError("spacing needs axcodes and positive numbers")
         return self
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels of the network."""
+        return len(self.classes) - (self.output == "regions")
 
     @property
     def foreground(self) -> tuple[LabelClass, ...]:

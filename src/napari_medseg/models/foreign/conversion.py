@@ -54,7 +54,7 @@ def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> Mo
             options={"network": network, "arguments": {k: v for k, v in arguments.items() if k not in FROM_SPEC}},
             dims=dims,
             channels=channels,
-            classes=_classes(metadata, outputs),
+            classes=output_classes(metadata, outputs),
             patch_size=patch,
             modality=_modality(metadata),
             description=" ".join([str(metadata.get("description", "")), *notes]).strip(),
@@ -127,15 +127,16 @@ def _check_labels(config: PlainConfig) -> None:
             raise BundleError(f"{config.name} makes labels with {name}, which has no counterpart here.", REMEDY)
 
 
-def _classes(metadata: Json, count: int) -> tuple[LabelClass, ...]:
-    names = _format(metadata, "outputs").get("channel_def")
+def output_classes(metadata: Json, count: int) -> tuple[LabelClass, ...]:
+    """Return the classes of a network's output channels; the first is background."""
+    names = about(metadata, "outputs").get("channel_def")
     names = names if isinstance(names, dict) else {}
     foreground = (LabelClass(value=k, name=str(names.get(str(k)) or f"class {k}")) for k in range(1, count))
     return LabelClass(value=0, name="background"), *foreground
 
 
 def _modality(metadata: Json) -> str | None:
-    found = str(_format(metadata, "inputs").get("modality", "")).upper()
+    found = str(about(metadata, "inputs").get("modality", "")).upper()
     return {"MRI": "MR", "PET": "PT"}.get(found, found if found in MODALITIES else None)
 
 
@@ -144,8 +145,8 @@ def _citation(metadata: Json) -> str:
     return "; ".join(str(text) for text in references) if isinstance(references, list) else ""
 
 
-def _format(metadata: Json, side: str) -> Json:
-    """Return the description of the first input or output."""
+def about(metadata: Json, side: str) -> Json:
+    """Return what the metadata say of the first of the "inputs" or "outputs"."""
     found = metadata.get("network_data_format")
     part = found.get(side) if isinstance(found, dict) else None
     first = next(iter(part.values()), None) if isinstance(part, dict) else None
