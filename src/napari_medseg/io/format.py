@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from napari_medseg.io.limits import MEMORY_SHARE
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Volume
 
@@ -27,6 +28,8 @@ class ReadOptions:
     """Opaque series ids or series instance UIDs to read; None for all."""
     report: Callable[[Progress], None] = _ignore
     """Called with the progress, from the thread that reads."""
+    memory_share: float = MEMORY_SHARE
+    """Volumes that take more than this share of the free memory are opened without reading them whole."""
 
     def step(self, stage: str, done: int, total: int) -> None:
         """Stop if asked to, and tell how far the reading has come."""

@@ -8,6 +8,10 @@ import psutil
 from napari_medseg.errors import ReadError
 
 SHARE_OF_FREE_MEMORY = 0.8
+MEMORY_SHARE = 0.4
+"""Share of the free memory above which a volume is opened lazily unless the caller says otherwise."""
+LAZY = 0.0
+"""Share of memory that opens every volume lazily for which there is a way to."""
 DEFLATE_LIMIT = 1032
 """Deflate cannot shrink data by more than this factor."""
 
@@ -34,3 +38,8 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], what: str) -
             "Close other programs, use a larger machine, or check that the file is not damaged.",
         )
     return size
+
+
+def is_large(shape: tuple[int, ...], dtype: np.dtype[np.generic], memory_share: float) -> bool:
+    """Return whether an array takes more than a share of the memory that is free."""
+    return prod(int(n) for n in shape) * dtype.itemsize > memory_share * psutil.virtual_memory().available

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_medseg.errors import Cancelled, MedsegError, ReadError
 from napari_medseg.io.folders import images_in
 from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, formats
+from napari_medseg.io.limits import MEMORY_SHARE
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Volume
 
@@ -18,6 +19,7 @@ def read(
     *,
     series: str | None = None,
     report: Callable[[Progress], None] | None = None,
+    memory_share: float = MEMORY_SHARE,
 ) -> list[Volume]:
     """Read all images and label maps in a file or folder.
 
@@ -31,6 +33,9 @@ def read(
         Only volumes of this series: a `Volume.series_id` or a DICOM series instance UID.
     report : callable, optional
         Called with a `Progress` now and then, from the calling thread.
+    memory_share : float
+        A volume that would take more than this share of the free memory is opened lazily where its format allows: its
+        data is then a dask array of the same values. 0 opens lazily whatever can be, infinity nothing.
 
     Returns
     -------
@@ -44,7 +49,7 @@ def read(
     Cancelled
         If `control` was cancelled.
     """
-    path, options = Path(path), _options(control, series, report)
+    path, options = Path(path), replace(_options(control, series, report), memory_share=memory_share)
     volumes: list[Volume] = []
     for place in _places(path, options):
         form = format_of(place)
