@@ -44,7 +44,7 @@ def noisy():
 
 def test_the_change_is_counted_per_class_in_voxels_and_ml(noisy):
     before = label_map(noisy)
-    after = result_of(clean(noisy, PostProcessing(steps=(KeepLargest(classes=(1,)), FillHoles()))))
+    after = result_of(clean(label_map(noisy), PostProcessing(steps=(KeepLargest(classes=(1,)), FillHoles())), GRID))
     (liver,) = changes(before, after, GRID)
     assert (liver.entry.name, liver.removed, liver.added) == ("liver", 1, 1)
     assert liver.row()["change (ml)"] == 0
@@ -57,7 +57,7 @@ def test_the_change_is_counted_per_class_in_voxels_and_ml(noisy):
 
 def test_merging_moves_voxels_from_class_to_class(noisy):
     before = label_map(noisy)
-    after = result_of(clean(noisy, PostProcessing(steps=(Merge(classes=(4,), into=CLASSES[0]),))))
+    after = result_of(clean(label_map(noisy), PostProcessing(steps=(Merge(classes=(4,), into=CLASSES[0]),)), GRID))
     liver, tumour = changes(before, after, GRID)
     assert (liver.removed, liver.added, tumour.removed, tumour.added) == (0, 3, 3, 0)
     assert liver.row()["change (ml)"] == pytest.approx(0.009)
@@ -77,25 +77,25 @@ def test_merging_moves_voxels_from_class_to_class(noisy):
 def test_in_parts_it_comes_to_the_same(noisy, steps):
     processing = PostProcessing(steps=steps)
     at_once = postprocess(label_map(noisy), processing, GRID)
-    in_parts = result_of(clean(noisy, processing))
+    in_parts = result_of(clean(label_map(noisy), processing, GRID))
     np.testing.assert_array_equal(in_parts.labels, at_once.labels)
     assert in_parts.classes == at_once.classes
 
 
 def test_the_given_labels_stay_as_they_are(noisy):
     before = noisy.data.copy()
-    result_of(clean(noisy, PostProcessing(steps=(KeepLargest(), Smooth()))))
+    result_of(clean(label_map(noisy), PostProcessing(steps=(KeepLargest(), Smooth())), GRID))
     np.testing.assert_array_equal(noisy.data, before)
 
 
 def test_a_class_that_is_not_there_is_said(noisy):
     with pytest.raises(ConfigError, match="class 3"):
-        result_of(clean(noisy, PostProcessing(steps=(KeepLargest(classes=(3,)),))))
+        result_of(clean(label_map(noisy), PostProcessing(steps=(KeepLargest(classes=(3,)),)), GRID))
 
 
 def test_it_stops_between_two_classes(noisy):
     control = Control()
-    steps = clean(noisy, PostProcessing(steps=(KeepLargest(),)), control)
+    steps = clean(label_map(noisy), PostProcessing(steps=(KeepLargest(),)), GRID, control)
     next(steps)
     control.cancel()
     with pytest.raises(Cancelled):

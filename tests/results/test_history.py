@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+from napari_medseg.errors import DataError
 from napari_medseg.results import Change, History, history
+from napari_medseg.results.history import Entry
 
 
 def edit(labels, log, what, index, value):
     before = labels.copy()
     labels[index] = value
-    log.add(what, Change.between(before, labels))
+    log.add(Entry(what, (Change.between(before, labels),)))
 
 
 @pytest.fixture
@@ -23,11 +25,11 @@ def test_steps_are_undone_and_done_again_one_by_one(labels):
         edit(labels, log, f"step {number}", index, 4 + number)
         states.append(labels.copy())
     for number in (2, 1, 0):
-        assert log.undo(labels) == f"step {number}"
+        assert log.undo(labels).what == f"step {number}"
         np.testing.assert_array_equal(labels, states[number])
     assert not log.undoable
     for number in (0, 1, 2):
-        assert log.redo(labels) == f"step {number}"
+        assert log.redo(labels).what == f"step {number}"
         np.testing.assert_array_equal(labels, states[number + 1])
     assert (log.undoable, log.redoable, len(log)) == ("step 2", "", 3)
 
@@ -55,7 +57,7 @@ def test_a_step_that_changed_nothing_and_wider_numbers_are_no_trouble(labels):
     edit(labels, log, "nothing", np.s_[0:0], 5)
     wide = labels.astype(np.uint16)
     wide[0, 0, 0] = 300
-    log.add("wide", Change.between(labels, wide))
+    log.add(Entry("wide", (Change.between(labels, wide),)))
     log.undo(wide)
     log.undo(wide)
     np.testing.assert_array_equal(wide, before)
@@ -65,7 +67,7 @@ def test_several_arrays_are_one_step(labels):
     shown, log = np.repeat(labels, 2, axis=0), History()
     before, shown_before = labels.copy(), shown.copy()
     labels[1], shown[2:4] = 5, 5
-    log.add("both", Change.between(before, labels), Change.between(shown_before, shown))
+    log.add(Entry("both", (Change.between(before, labels), Change.between(shown_before, shown))))
     log.undo(labels, shown)
     np.testing.assert_array_equal(labels, before)
     np.testing.assert_array_equal(shown, shown_before)
@@ -86,3 +88,12 @@ def test_an_entry_is_small():
     change = Change.between(before, after)
     assert change.voxels == 8000
     assert change.nbytes == 8000 // 8 + 2 * 8000
+
+
+def test_an_array_of_other_voxels_is_refused_and_the_step_kept(labels):
+    log = History()
+    edit(labels, log, "one", np.s_[0], 5)
+    for arrays in ((labels[1:],), (labels, labels), ()):
+        with pytest.raises(DataError, match="other voxels"):
+            log.undo(*arrays)
+    assert log.undoable == "one"

@@ -93,3 +93,25 @@ def test_compare_labels_writes_the_errors(files, run):
         "only in the second",
         "another class",
     ]
+
+
+def test_what_the_user_painted_as_background_is_kept(run, tmp_path):
+    data = np.zeros((5, 5, 5), np.uint8)
+    data[0:5, 0:5, 0:5] = 1
+    data[2, 2, 1:4] = 0
+    data[2, 2, 2] = 255
+    classes = (LabelClass(value=1, name="organ"),)
+    write(Volume(data, None, kind="labels", classes=classes), tmp_path / "painted.medvol")
+    done = run(
+        "clean_labels",
+        labels=tmp_path / "painted.medvol",
+        processing={"steps": [{"kind": "fill_holes"}]},
+        out=tmp_path / "out.medvol",
+        kept=255,
+    )
+    ((result,), (changed,)) = read(done.labels), read(done.changed)
+    assert result.data[2, 2].tolist() == [1, 1, 255, 1, 1]
+    assert (result.data == 1).sum() == 124
+    assert [(change.added, change.removed) for change in done.changes] == [(2, 0)]
+    assert changed.data[2, 2].tolist() == [0, 2, 0, 2, 0]
+    assert [entry.value for entry in done.classes if entry.value] == [1]

@@ -10,9 +10,8 @@ from napari_medseg.inference.postprocess import KeepLargest, PostProcessing, Rem
 from napari_medseg.inference.postprocess.apply import apply_step
 from napari_medseg.prediction import LabelMap
 from napari_medseg.progress import Control, Event, with_time_left
-from napari_medseg.results.label_map import label_map
 from napari_medseg.results.table import Cell
-from napari_medseg.volume import Geometry, LabelClass, Volume
+from napari_medseg.volume import Geometry, LabelClass
 
 UNCHANGED, REMOVED, ADDED, MOVED = range(4)
 CHANGES = (
@@ -45,16 +44,18 @@ class ClassChange:
 
 
 def clean(
-    labels: Volume, processing: PostProcessing, control: Control | None = None
+    labels: LabelMap, processing: PostProcessing, geometry: Geometry | None = None, control: Control | None = None
 ) -> Generator[Event, None, LabelMap]:
     """Do the steps of `processing` on a label map, one class at a time where classes do not meet.
 
     Parameters
     ----------
-    labels : Volume
-        Label map; left as it is.
+    labels : LabelMap
+        Left as it is.
     processing : PostProcessing
         The steps.
+    geometry : Geometry, optional
+        Grid of the labels, for sizes in mm.
     control : Control, optional
         Cancels between two parts.
 
@@ -73,9 +74,9 @@ def clean(
     ConfigError
         If a step names a class that is not there.
     DataError
-        If the labels are no label map, or a step needs a size in mm and there is no geometry.
+        If a step needs a size in mm³ and there is no geometry.
     """
-    result = label_map(labels)
+    result = labels
     started, done = time.monotonic(), 0
     total = sum(len(_parts(step, result.classes)) for step in processing.steps)
     for step in processing.steps:
@@ -83,7 +84,7 @@ def clean(
             if control is not None:
                 control.checkpoint()
             yield with_time_left("Cleaning up", max(total, done + 1), started, done)
-            result = apply_step(result, part, labels.geometry)
+            result = apply_step(result, part, geometry)
             done += 1
     return result
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.errors import DataError
+from napari_medseg.volume import LabelClass
+
 Labels = NDArray[np.integer]
 Box = tuple[slice, ...]
 MOST_BYTES = 1 << 30
@@ -16,6 +19,8 @@ MOST_BYTES = 1 << 30
 class Change:
     """Which voxels of an array were changed, from what to what."""
 
+    shape: tuple[int, ...]
+    """Of the array."""
     box: Box
     """The smallest that holds them all."""
     mask: NDArray[np.uint8]
@@ -30,7 +35,7 @@ class Change:
         differs = before != after
         box = _bounding_box(differs)
         inner = differs[box]
-        return cls(box, np.packbits(inner), before[box][inner], after[box][inner])
+        return cls(before.shape, box, np.packbits(inner), before[box][inner], after[box][inner])
 
     @property
     def voxels(self) -> int:
@@ -68,6 +73,8 @@ class Entry:
     """In a few words, for the user."""
     changes: tuple[Change, ...]
     """One per array that was changed, in the order in which the arrays are given to the log."""
+    classes: tuple[tuple[LabelClass, ...], tuple[LabelClass, ...]] = ((), ())
+    """Names and colours before and after."""
 
 
 class History:
@@ -77,10 +84,10 @@ class History:
     --------
     >>> labels = np.array([1, 1, 0, 2])
     >>> history = History()
-    >>> history.add("Fill holes", Change.between(labels, np.array([1, 1, 1, 2])))
+    >>> history.add(Entry("Fill holes", (Change.between(labels, np.array([1, 1, 1, 2])),)))
     >>> labels[:] = 1, 1, 1, 2
     >>> labels[0] = 5  # painted since
-    >>> history.undo(labels)
+    >>> history.undo(labels).what
     'Fill holes'
     >>> labels.tolist(), history.redoable
     ([5, 1, 0, 2], 'Fill holes')
@@ -103,28 +110,43 @@ class History:
     def __len__(self) -> int:
         return len(self._done)
 
-    def add(self, what: str, *changes: Change) -> None:
+    def add(self, entry: Entry) -> None:
         """Note what was just done; what was undone before can be done again no more."""
         self._undone.clear()
-        self._done.append(Entry(what, changes))
+        self._done.append(entry)
         while len(self._done) > 1 and _bytes(self._done) > MOST_BYTES:
             self._done.pop(0)
 
-    def undo(self, *arrays: Labels) -> str:
-        """Undo the newest entry in the arrays that it changed, in place, and return what it was."""
-        entry = self._done.pop()
-        for change, labels in zip(entry.changes, arrays, strict=True):
-            change.undo(labels)
-        self._undone.append(entry)
-        return entry.what
+    def undo(self, *arrays: Labels) -> Entry:
+        """Undo the newest entry in the arrays that it changed, in place, and return it.
 
-    def redo(self, *arrays: Labels) -> str:
-        """Do again what was undone last, in place, and return what it was."""
-        entry = self._undone.pop()
-        for change, labels in zip(entry.changes, arrays, strict=True):
+        Raises
+        ------
+        DataError
+            If the arrays are no longer those of the entry; nothing is changed then.
+        """
+        entry = self._done[-1]
+        for change, labels in zip(entry.changes, _checked(entry, arrays), strict=True):
+            change.undo(labels)
+        self._undone.append(self._done.pop())
+        return entry
+
+    def redo(self, *arrays: Labels) -> Entry:
+        """Do again what was undone last, in place, and return it; errors as in `undo`."""
+        entry = self._undone[-1]
+        for change, labels in zip(entry.changes, _checked(entry, arrays), strict=True):
             change.redo(labels)
-        self._done.append(entry)
-        return entry.what
+        self._done.append(self._undone.pop())
+        return entry
+
+
+def _checked(entry: Entry, arrays: Sequence[Labels]) -> Sequence[Labels]:
+    if [change.shape for change in entry.changes] != [labels.shape for labels in arrays]:
+        raise DataError(
+            f"The labels have other voxels than when “{entry.what}” was done.",
+            "It cannot be undone; go on from what is there.",
+        )
+    return arrays
 
 
 def _bytes(entries: Sequence[Entry]) -> int:

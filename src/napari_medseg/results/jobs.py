@@ -53,7 +53,9 @@ class Compared:
     """As the classes of `compare.ERRORS`, on the grid of the label maps."""
 
 
-def clean_labels(control: Control, labels: Path, processing: dict[str, Any], out: Path) -> Iterator[Event]:
+def clean_labels(
+    control: Control, labels: Path, processing: dict[str, Any], out: Path, kept: int = 0
+) -> Iterator[Event]:
     """Post-process a label map.
 
     Parameters
@@ -66,6 +68,8 @@ def clean_labels(control: Control, labels: Path, processing: dict[str, Any], out
         Fields of `PostProcessing`.
     out : Path
         Label map to write; where it differs goes to ``<stem>-changes`` beside it.
+    kept : int
+        Value that the user painted to say that there is no class: those voxels keep it whatever the steps do.
 
     Yields
     ------
@@ -73,14 +77,20 @@ def clean_labels(control: Control, labels: Path, processing: dict[str, Any], out
         `Progress`, and last `Finished` with `Cleaned`.
     """
     volume = _one(labels)
-    before = label_map(volume)
-    after = yield from clean(volume, _processing(processing), control)
+    before = label_map(volume, unlabelled=kept)
+    after = yield from clean(before, _processing(processing), volume.geometry, control)
+    painted = np.asarray(volume.data).reshape(before.labels.shape) == kept if kept else None
+    if painted is not None:
+        after.labels[painted] = 0
     control.checkpoint()
     yield Progress("Saving", 0, 1)
     beside = out.with_name(f"{out.stem}-changes{out.suffix}")
-    _write(after, volume, out)
     _write(change_map(before, after), volume, beside)
-    yield Finished(Cleaned(out, beside, after.classes, changes(before, after, volume.geometry)))
+    told = changes(before, after, volume.geometry)
+    if painted is not None:
+        after.labels[painted] = kept
+    _write(after, volume, out)
+    yield Finished(Cleaned(out, beside, after.classes, told))
 
 
 def measure_labels(control: Control, labels: Path, image: Path | None = None) -> Iterator[Event]:

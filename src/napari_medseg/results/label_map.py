@@ -16,13 +16,15 @@ PLANES = 32
 """Planes looked at together, so that memory does not grow with the image."""
 
 
-def label_map(volume: Volume) -> LabelMap:
+def label_map(volume: Volume, unlabelled: int = 0) -> LabelMap:
     """Return the labels of a volume with a class for each value that is named or occurs.
 
     Parameters
     ----------
     volume : Volume
         Of kind ``"labels"``, without leading axes longer than one.
+    unlabelled : int
+        Another value that is background, such as `napari_medseg.data.BACKGROUND_VALUE` in labels that a user painted.
 
     Returns
     -------
@@ -41,6 +43,8 @@ def label_map(volume: Volume) -> LabelMap:
             "Choose one of them, for instance with Layer > Split Stack.",
         )
     labels = _class_numbers(np.asarray(volume.data).reshape(volume.spatial_shape), volume.name)
+    if unlabelled:
+        labels = np.where(labels == unlabelled, labels.dtype.type(0), labels)
     named = {entry.value: entry for entry in volume.classes if entry.value}
     values = sorted({*values_in(labels), *named})
     if len(values) > MOST_CLASSES:

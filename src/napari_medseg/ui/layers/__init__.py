@@ -1,6 +1,7 @@
 """The only translation between volumes and predictions on one side and napari's layers on the other."""
 
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
+from napari_medseg.ui.layers.edits import Rewrite, history_of, own_labels, painted_background, redo, rewrite, undo
 from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
 from napari_medseg.ui.layers.results import add_prediction, new_labels, preview_layer, show_preview
@@ -14,22 +15,29 @@ __all__ = [
     "Frame",
     "LayerTuple",
     "Plane",
+    "Rewrite",
     "Tag",
     "add_prediction",
     "class_display",
     "classes_of",
     "frame_of",
     "geometry_of",
+    "history_of",
     "image_volume",
     "labels_on",
     "labels_volume",
     "new_labels",
+    "own_labels",
+    "painted_background",
     "preview_layer",
+    "redo",
+    "rewrite",
     "set_classes",
     "show_plane",
     "show_preview",
     "tag_of",
     "to_layer_tuples",
+    "undo",
     "visible_slice",
     "widen_contrast_range",
 ]

@@ -48,11 +48,24 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
         flips = _flips_onto(layer, other)
         if flips is not None:
             return _on_image(layer, other, flips)
-    data = _whole(layer)
+    return placed_labels(layer, others)
+
+
+def placed_labels(layer: "Labels", others: "Iterable[Layer]" = ()) -> Volume:
+    """Return a layer's array as it is, on the grid that its scale and position describe, with a warning.
+
+    Parameters
+    ----------
+    layer : Labels
+        Any.
+    others : iterable of Layer
+        Layers beside it, which may say how the world lies in the patient.
+    """
     geometry, warnings = layer_geometry(layer, frame_of(others))
     lead = tuple(str(label) for label in layer.axis_labels[: max(0, layer.ndim - 3)])
+    classes = classes_of(layer)
     return Volume(
-        data, geometry, name=layer.name, kind="labels", axes=lead, classes=classes_of(layer), warnings=warnings
+        _whole(layer), geometry, name=layer.name, kind="labels", axes=lead, classes=classes, warnings=warnings
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from napari_medseg.errors import GeometryError
 from napari_medseg.prediction import Prediction
-from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, set_classes
+from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
+from napari_medseg.ui.layers.edits import keep_for_user, log
 from napari_medseg.ui.layers.labels import layer_tag
 from napari_medseg.ui.layers.regrid import pull
 from napari_medseg.ui.layers.tag import KEY, Role, Tag
@@ -76,10 +77,25 @@ def add_prediction(
         fresh.events.paint.connect(_keep_painted)
         viewer.add_layer(fresh)
         return fresh
-    earlier.metadata = {KEY: replace(fresh.metadata[KEY], layer=earlier.unique_id)}
-    earlier.data = fresh.data
-    earlier.colormap, earlier.features = display["colormap"], display["features"]
+    _replace_prediction(earlier, fresh)
     return earlier
+
+
+def _replace_prediction(earlier: "Labels", fresh: "Labels") -> None:
+    """Give a layer what a newer prediction says, in a way that can be undone."""
+    old, new = _behind(earlier), _behind(fresh)
+    classes = classes_of(earlier), classes_of(fresh)
+    earlier.metadata = {**earlier.metadata, KEY: replace(fresh.metadata[KEY], layer=earlier.unique_id)}
+    earlier.data = fresh.data
+    earlier.colormap, earlier.features = fresh.colormap, fresh.features
+    if [array.shape for array in old] == [array.shape for array in new]:
+        log(earlier, "Segment", list(zip(old, new, strict=True)), classes)
+
+
+def _behind(layer: "Labels") -> "list[NDArray[np.integer]]":
+    """Return the array of a prediction's layer, after that of its volume where the layer shows a resampled copy."""
+    tag: Tag = layer.metadata[KEY]
+    return [layer.data] if tag.shown_on is None else [np.asarray(tag.volume.data), layer.data]
 
 
 def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
@@ -211,8 +227,4 @@ def _earlier(viewer: "ViewerModel", image: "Image", role: Role, name: str) -> "L
 
 
 def _keep_painted(event: "Event") -> None:
-    """Note that the user corrected a prediction, so that no later prediction overwrites it."""
-    layer = event.source
-    tag = layer.metadata.get(KEY)
-    if isinstance(tag, Tag) and tag.role == "prediction":
-        layer.metadata[KEY] = replace(tag, role="painted")
+    keep_for_user(event.source)
