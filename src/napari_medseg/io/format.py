@@ -69,6 +69,19 @@ class SeriesInfo:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What reading a file that was just written must give, where that is not simply the volume as it was."""
+
+    volume: Volume
+    tolerance: float = 0.0
+    """Largest difference of a value, in the volume's units: not 0 where a format can only hold rounded values."""
+    notes: tuple[str, ...] = ()
+    """What the file could not hold or had to assume, one sentence each."""
+    read: Callable[[Path], list[Volume]] | None = None
+    """How to read it back, where `Format.read` would need other files beside it."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A family of files that can be read, and perhaps written."""
@@ -84,12 +97,26 @@ class Format:
     read: Callable[[Path, ReadOptions], list[Volume]]
     scan: Callable[[Path, ReadOptions], list[SeriesInfo]]
     """As `read`, from the headers alone."""
-    write: Callable[[Volume, Path], None] | None = None
+    write: Callable[[Volume, Path], Written | None] | None = None
     """Write one volume to a new path; None for a format that is only read."""
+    written: tuple[str, ...] = ()
+    """Those of the patterns that can be written."""
+    writes_folders: bool = False
+    """Whether an image may be written to a folder, which needs no suffix."""
+    is_own_folder: Callable[[Path], bool] | None = None
+    """Whether a folder holds what this format wrote and nothing else, so that it may be replaced."""
 
     def matches(self, path: Path) -> bool:
         """Return whether the name of `path` fits one of the patterns."""
-        return any(fnmatchcase(path.name.lower(), pattern) for pattern in self.patterns)
+        return _fits(path, self.patterns)
+
+    def can_write(self, path: Path) -> bool:
+        """Return whether the name of `path` is one that this format writes."""
+        return self.write is not None and _fits(path, self.written)
+
+
+def _fits(path: Path, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns)
 
 
 @cache

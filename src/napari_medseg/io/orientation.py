@@ -39,3 +39,51 @@ def nearest_zyx(volume: Volume) -> Volume:
     lead = len(volume.axes)
     axes = (*range(lead), *(lead + axis for axis in order), *range(lead + len(order), volume.data.ndim))
     return replace(volume, data=volume.data.transpose(axes), geometry=volume.geometry.transposed(order))
+
+
+def as_block(volume: Volume) -> Volume:
+    """Return a plane that lies in space as a block of one slice; any other volume as it is."""
+    grid = volume.geometry
+    if grid is None or grid.ndim == 3:
+        return volume
+    axis = len(volume.axes)
+    block = Geometry((1, *grid.shape), grid.affine[:, [2, 0, 1, 3]])
+    return replace(volume, data=volume.data[(slice(None),) * axis + (np.newaxis,)], geometry=block)
+
+
+def onto_grid(volume: Volume, target: Geometry, tolerance_mm: float = 1e-3) -> Volume | None:
+    """Return the volume with its spatial axes permuted and flipped onto a grid of the same voxels.
+
+    Parameters
+    ----------
+    volume : Volume
+        Of three spatial axes, or of as many as `target`.
+    target : Geometry
+        The grid wanted.
+    tolerance_mm : float
+        How far apart corners may be.
+
+    Returns
+    -------
+    Volume or None
+        A view with the geometry `target`; None if its voxels are others.
+    """
+    grid = volume.geometry
+    if grid is None or grid.ndim != target.ndim or sorted(grid.shape) != sorted(target.shape):
+        return None
+    turn = np.linalg.solve(target.affine[:3, :3], grid.affine[:3, :3])[: grid.ndim, : grid.ndim]
+    order = [int(axis) for axis in np.abs(turn).argmax(axis=1)]
+    if sorted(order) != list(range(grid.ndim)):
+        return None
+    flips = [axis for axis, own in enumerate(order) if turn[axis, own] < 0]
+    moved = grid.transposed(order)
+    for axis in flips:
+        moved = moved.flipped(axis)
+    if not moved.matches(target, tolerance_mm):
+        return None
+    lead = len(volume.axes)
+    axes = (*range(lead), *(lead + axis for axis in order), *range(lead + grid.ndim, volume.data.ndim))
+    index = [slice(None)] * volume.data.ndim
+    for axis in flips:
+        index[lead + axis] = slice(None, None, -1)
+    return replace(volume, data=volume.data.transpose(axes)[tuple(index)], geometry=target)

@@ -1,9 +1,10 @@
 """Writing a volume or prediction so that a failure never costs the file that was there before."""
 
+import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import MedsegError, WriteError
-from napari_medseg.io.format import Format, ReadOptions, formats
-from napari_medseg.io.orientation import nearest_zyx
+from napari_medseg.io.format import Format, ReadOptions, Written, formats
+from napari_medseg.io.orientation import onto_grid
 from napari_medseg.prediction import LabelMap, Prediction
-from napari_medseg.volume import Geometry, Volume
+from napari_medseg.volume import Geometry, LabelClass, Volume
+
+log = logging.getLogger(__name__)
 
 CORNER_TOLERANCE_MM = 1e-3
 """NIfTI keeps its affine in 32-bit floats: a corner may move by some 1e-5 mm; more than this is an error."""
 
 
-def write(item: Volume | Prediction, path: str | Path, *, overwrite: bool = True) -> Path:
+def write(
+    item: Volume | Prediction,
+    path: str | Path,
+    *,
+    overwrite: bool = True,
+    reference: Volume | str | Path | None = None,
+    report: Callable[[str], None] = log.warning,
+) -> Path:
     """Write a volume, or the label map of a prediction, in the format that the suffix of `path` names.
 
     The file is written under a temporary name, read again, compared voxel by voxel and corner by corner with what was
@@ -32,9 +42,16 @@ def write(item: Volume | Prediction, path: str | Path, *, overwrite: bool = True
     item : Volume or Prediction
         Label maps are stored in the smallest unsigned integer type that holds their values.
     path : str or Path
-        Where to; the folder is made if it is not there.
+        Where to; the folder is made if it is not there. Without a suffix, an image becomes a DICOM series in a new
+        folder of that name.
     overwrite : bool
-        Whether a file that exists may be replaced.
+        Whether a file that exists may be replaced. A folder is only replaced if it is empty or holds what this package
+        wrote, and nothing else.
+    reference : Volume, str or Path, optional
+        The image that `item` was drawn on or made from, or the folder of its DICOM series: DICOM files that are
+        written refer to it and belong to its patient and study. By default what `item` itself was read from.
+    report : callable, optional
+        Called with each sentence about what the file could not hold or had to assume; by default it is logged.
 
     Returns
     -------
@@ -48,13 +65,13 @@ def write(item: Volume | Prediction, path: str | Path, *, overwrite: bool = True
     """
     path = Path(path)
     form = _writer(path)
-    if not overwrite and path.exists():
-        raise WriteError(f"{path} exists.", "Choose another name or allow overwriting.")
-    volume = compact_labels(as_volume(item))
+    _check_place(path, form, overwrite=overwrite)
+    volume = _referring(compact_labels(as_volume(item)), reference)
     with replacing(path) as temporary:
         try:
-            form.write(volume, temporary)  # type: ignore[misc]  # _writer returns formats that can write
-            check_equal(volume, form.read(temporary, ReadOptions()), path)
+            meant = form.write(volume, temporary) or Written(volume)  # type: ignore[misc]  # it can, says _writer
+            found = meant.read(temporary) if meant.read else form.read(temporary, ReadOptions())
+            check_equal(meant, found, path)
         except (OSError, ValueError, TypeError, NotImplementedError) as error:
             raise WriteError(
                 f"{path} could not be written ({error}).", "Check the folder and the free space."
@@ -63,7 +80,26 @@ def write(item: Volume | Prediction, path: str | Path, *, overwrite: bool = True
             if isinstance(error, WriteError):
                 raise
             raise WriteError(f"What was written to {path} cannot be read again: {error.problem}") from error
+    for note in meant.notes:
+        report(note)
     return path
+
+
+def _check_place(path: Path, form: Format, *, overwrite: bool) -> None:
+    """Raise unless nothing of the user's would be lost by writing to a path."""
+    if not overwrite and path.exists():
+        raise WriteError(f"{path} exists.", "Choose another name or allow overwriting.")
+    if path.is_dir() and any(path.iterdir()) and not (form.is_own_folder and form.is_own_folder(path)):
+        raise WriteError(f"{path} is a folder that holds other files, which would be lost.", "Choose a new name.")
+
+
+def _referring(volume: Volume, reference: Volume | str | Path | None) -> Volume:
+    """Return the volume with the series that it is about."""
+    if reference is None:
+        return volume
+    if isinstance(reference, Volume):
+        return replace(volume, source=reference.source, series_id=reference.series_id)
+    return replace(volume, source=(Path(reference),), series_id=None)
 
 
 def as_volume(item: Volume | Prediction) -> Volume:
@@ -90,30 +126,40 @@ def compact_labels(volume: Volume) -> Volume:
     return replace(volume, data=data.astype(np.min_scalar_type(high), copy=False))
 
 
-def check_equal(meant: Volume, found: list[Volume], path: Path) -> None:
-    """Raise `WriteError` unless the one volume found has the voxels and the grid of the one meant."""
+def check_equal(meant: Written, found: list[Volume], path: Path) -> None:
+    """Raise `WriteError` unless the one volume found has the voxels, the grid and the classes of the one meant."""
     if len(found) != 1:
         raise WriteError(f"{path} came back as {len(found)} volumes instead of one.")
-    # A format may store the axes in its own order; both sides are compared in ours.
-    meant, got = nearest_zyx(meant), nearest_zyx(found[0])
-    if not _same_values(np.asarray(meant.data), np.asarray(got.data)):
+    wanted, got = meant.volume, found[0]
+    # A format may store the axes in its own order and direction.
+    if wanted.geometry is not None:
+        placed = onto_grid(got, wanted.geometry, CORNER_TOLERANCE_MM)
+    else:
+        placed = got if got.geometry is None else None
+    if placed is None:
         raise WriteError(
-            f"{path} came back with other voxels than those written ({meant.data.shape} {meant.data.dtype} became "
+            f"{path} came back on another grid than the one written (affine {_affine_text(got.geometry)} instead of "
+            f"{_affine_text(wanted.geometry)}).",
+            "Choose a format that holds this geometry, such as .nii.gz.",
+        )
+    if not _same_values(np.asarray(wanted.data), np.asarray(placed.data), meant.tolerance):
+        raise WriteError(
+            f"{path} came back with other voxels than those written ({wanted.data.shape} {wanted.data.dtype} became "
             f"{got.data.shape} {got.data.dtype}).",
             "Choose a format that holds this kind of image, such as .nii.gz.",
         )
-    if not _same_grid(meant.geometry, got.geometry):
+    named = {_look(label) for label in got.classes}
+    lost = [label for label in wanted.classes if label.value and _look(label) not in named]
+    if lost:
         raise WriteError(
-            f"{path} came back on another grid than the one written (affine {_affine_text(got.geometry)} instead of "
-            f"{_affine_text(meant.geometry)}).",
-            "Choose a format that holds this geometry, such as .nii.gz.",
+            f"{path} came back without the class {lost[0].value} {lost[0].name!r} in {lost[0].color}.",
+            "Choose a format that holds class names, such as .nii.gz.",
         )
 
 
-def _same_grid(meant: Geometry | None, got: Geometry | None) -> bool:
-    if meant is None or got is None:
-        return meant is got
-    return meant.matches(got, CORNER_TOLERANCE_MM)
+def _look(label: LabelClass) -> tuple[int, str, str]:
+    """Return what is told of a class, but for white space around its name and the case of its colour."""
+    return label.value, label.name.strip(), label.color.lower()
 
 
 def _affine_text(geometry: Geometry | None) -> str:
@@ -152,15 +198,22 @@ def _remove(path: Path) -> None:
 
 
 def _writer(path: Path) -> Format:
-    able = [form for form in formats() if form.write is not None]
-    for form in able:
-        if form.matches(path):
-            return form
-    names = ", ".join(pattern.removeprefix("*") for form in able for pattern in form.patterns)
-    raise WriteError(f"{path.name} has no suffix of a format that can be written.", f"Use one of {names}.")
+    named = [form for form in formats() if form.can_write(path)]
+    if not named and (path.is_dir() or not path.suffix):
+        named = [form for form in formats() if form.writes_folders]
+    if named:
+        return named[0]
+    names = ", ".join(pattern.removeprefix("*") for form in formats() if form.write for pattern in form.written)
+    raise WriteError(
+        f"{path.name} has no suffix of a format that can be written.",
+        f"Use one of {names}, or none for a DICOM series.",
+    )
 
 
-def _same_values(meant: NDArray[np.generic], got: NDArray[np.generic]) -> bool:
+def _same_values(meant: NDArray[np.generic], got: NDArray[np.generic], tolerance: float) -> bool:
     if meant.shape != got.shape:
         return False
+    if tolerance:
+        pairs = zip(meant, got, strict=True)
+        return all(bool(np.abs(np.subtract(a, b, dtype=np.float64)).max() <= tolerance) for a, b in pairs)
     return bool(np.array_equal(meant, got, equal_nan=meant.dtype.kind in "fc"))

@@ -1,6 +1,7 @@
 """An image with its place in the patient and what is needed to show it right."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -53,6 +54,12 @@ class Volume:
     """Opaque identifier, equal for volumes of the same series; says nothing about the patient."""
     warnings: tuple[str, ...] = field(default=())
     """What the reader had to decide or could not know, one sentence each."""
+    derivation: str = ""
+    """What was computed to make the image, such as ``"4 times finer by the model X"``; empty if it is as acquired. It
+    is written into files, so that a synthesised image is known for one."""
+    source: tuple[Path, ...] = field(default=(), repr=False)
+    """DICOM files or folders whose series it was read from or drawn on: what is written as DICOM refers to them. In
+    memory only: paths may name the patient, so no file, log or message of ours holds them."""
 
     def __post_init__(self) -> None:
         expected = self.data.shape[len(self.axes) : self.data.ndim - self.rgb]

@@ -240,7 +240,7 @@ def test_leading_axes_survive(tmp_path: Path, axes: tuple[str, ...]) -> None:
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     sagittal = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
     for volume, name, words in (
-        (Volume(VOXELS, None), "a.mhd", "two files"),
+        (Volume(VOXELS, None), "a.mhd", "no suffix of a format"),
         (Volume(VOXELS[0], Geometry((3, 4), sagittal)), "a.mha", "third coordinate"),
         (Volume(np.zeros((2, 2, 3, 4, 5)), None, axes=("time", "echo")), "a.mha", "no place for the axes"),
         (Volume(VOXELS.astype(np.complex64), None), "a.mha", "holds no complex"),

@@ -395,7 +395,7 @@ def test_a_time_series_and_a_colour_volume_survive(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="two files"):
+    with pytest.raises(WriteError, match="no suffix of a format"):
         write(Volume(VOXELS, None), tmp_path / "a.nhdr")
     with pytest.raises(WriteError, match="not one label map"):
         write(Volume(VOXELS - 1, None), tmp_path / "a.seg.nrrd")

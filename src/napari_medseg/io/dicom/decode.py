@@ -93,6 +93,7 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
         axis_values=stack.axis_values,
         suv_factor=factor,
         series_id=stack.series_id,
+        source=tuple(dict.fromkeys(frame.file.path for frames in stack.frames for frame in frames)),
         warnings=(*stack.warnings, *notes, *_other_notes(header.text("BurnedInAnnotation"))),
     )
     return nearest_zyx(volume)

@@ -13,6 +13,7 @@ from napari_medseg.io.dicom.elements import Elements
 from napari_medseg.io.dicom.enhanced import Groups, frame_plane
 from napari_medseg.io.dicom.frame import Plane
 from napari_medseg.io.dicom.grouping import SAME_DIRECTION
+from napari_medseg.io.dicom.layout import TOLERATED_SHARE
 from napari_medseg.io.dicom.parser import DicomFile
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.format import ReadOptions, opaque_id
@@ -24,6 +25,8 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 ON_GRID = 0.02
 """A frame may be off the grid by this share of the spacing."""
+VALUE_OWNER, VALUE_GROUP, VALUE_ELEMENT = "napari-medseg", 0x0061, 0x01
+"""Where our own files keep the value of a class: segment numbers run from 1 without a gap, class values need not."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SegmentFrame:
 
     index: int
     segment: int
-    """0 if the pixels hold segment numbers themselves."""
+    """Value of its class; 0 if the pixels hold segment numbers themselves."""
     plane: Plane
 
 
@@ -74,6 +77,7 @@ def describe_segmentation(file: DicomFile) -> Volume:
 def _frames(file: DicomFile) -> list[SegmentFrame]:
     header = file.elements
     shared = header.item("SharedFunctionalGroupsSequence")
+    values = _values(header)
     found = []
     for index, own in enumerate(header.items("PerFrameFunctionalGroupsSequence")):
         groups = Groups(own, shared)
@@ -81,7 +85,7 @@ def _frames(file: DicomFile) -> list[SegmentFrame]:
         if plane is None:
             raise ReadError(f"{file.path.name} does not say where frame {index} lies.", "Export it again.")
         number = groups.item("SegmentIdentificationSequence").integer("ReferencedSegmentNumber")
-        found.append(SegmentFrame(index, number or 0, plane))
+        found.append(SegmentFrame(index, values.get(number or 0, number or 0), plane))
     if not found:
         raise ReadError(f"{file.path.name} is a segmentation without frames.", "Export it again.")
     if len(found) != PixelFormat(file).frames:
@@ -105,9 +109,14 @@ def _grid(file: DicomFile, frames: list[SegmentFrame], shape: tuple[int, int]) -
     check_size((count, *shape), np.dtype(np.uint8), file.path.name)
     if np.abs(depth - levels[0] - slots * step).max() > max(ON_GRID * step, 0.02):
         raise ReadError(f"{file.path.name} has planes at uneven distances.", "Export it on the grid of its image.")
-    lowest = frames[int(depth.argmin())].plane
+    lowest, highest = frames[int(depth.argmin())].plane, frames[int(depth.argmax())].plane
     down, right = np.array(first.orientation[3:]), np.array(first.orientation[:3])
-    steps = [first.normal * step, down * first.spacing[0], right * first.spacing[1]]
+    # With a tilted gantry slices are shifted against one another, so the way from slice to slice is no normal.
+    up = np.subtract(highest.position, lowest.position) / (count - 1) if count > 1 else first.normal * step
+    positions = np.array([frame.plane.position for frame in frames])
+    if np.abs(positions - lowest.position - slots[:, np.newaxis] * up).max() > max(TOLERATED_SHARE * step, 0.05):
+        raise ReadError(f"{file.path.name} has planes that do not follow one line.", "Export it as several files.")
+    steps = [up, down * first.spacing[0], right * first.spacing[1]]
     grid = grid_from_lps((count, *shape), steps, lowest.position)
     return grid, {frame.index: int(slot) for frame, slot in zip(frames, slots, strict=True)}
 
@@ -205,15 +214,26 @@ def _labels(
 
 
 def _classes(header: Elements) -> tuple[LabelClass, ...]:
-    found = []
+    found, values = [], _values(header)
     for item in header.items("SegmentSequence"):
         number = item.integer("SegmentNumber")
         if number is None or not 0 < number <= 65535:
             continue
         name = item.text("SegmentLabel") or f"segment {number}"
         color = _color(item.numbers("RecommendedDisplayCIELabValue"))
-        found.append(LabelClass(value=number, name=name, color=color))
+        found.append(LabelClass(value=values[number], name=name, color=color))
     return tuple(found)
+
+
+def _values(header: Elements) -> dict[int, int]:
+    """Return the value of the class of each segment: its number, unless all have one of their own in our element."""
+    numbers: dict[int, int] = {}
+    for item in header.items("SegmentSequence"):
+        number = item.integer("SegmentNumber") or 0
+        own = item.private_numbers(VALUE_OWNER, VALUE_GROUP, VALUE_ELEMENT, "US")
+        numbers[number] = int(own[0]) if own else number
+    distinct = len(set(numbers.values())) == len(numbers) and all(numbers.values())
+    return numbers if distinct else {number: number for number in numbers}
 
 
 def _color(scaled: tuple[float, ...]) -> str:

@@ -95,6 +95,7 @@ def _volume(
 def _regions(header: Elements) -> list[Region]:
     names = {item.integer("ROINumber"): item.text("ROIName") for item in header.items("StructureSetROISequence")}
     found: list[Region] = []
+    values = _numbers(header)
     for item in header.items("ROIContourSequence"):
         number = item.integer("ReferencedROINumber")
         contours = [
@@ -106,11 +107,19 @@ def _regions(header: Elements) -> list[Region]:
         ]
         color = item.numbers("ROIDisplayColor")
         shown = "#" + "".join(f"{min(255, max(0, int(part))):02x}" for part in color) if len(color) == 3 else ""
-        value = len(found) + 1
+        value = number if number is not None and number in values else len(found) + 1
         label = LabelClass(value=value, name=names.get(number) or f"region {number or value}", color=shown)
-        if contours:
+        # A region without any contour is a class without voxels; one of points alone is no class.
+        if contours or not item.items("ContourSequence"):
             found.append(Region(label, tuple(contours)))
     return found
+
+
+def _numbers(header: Elements) -> frozenset[int]:
+    """Return the numbers of the regions if they can be class values: positive, and no two the same."""
+    numbers = [item.integer("ReferencedROINumber") or 0 for item in header.items("ROIContourSequence")]
+    usable = len(set(numbers)) == len(numbers) and all(0 < number <= 65535 for number in numbers)
+    return frozenset(numbers if usable else ())
 
 
 def _drawn_on(header: Elements, regions: list[Region], stacks: list[Stack]) -> Stack | None:
@@ -121,7 +130,8 @@ def _drawn_on(header: Elements, regions: list[Region], stacks: list[Stack]) -> S
     best, most = None, 0
     for stack in stacks:
         grid = stack.geometry
-        if grid is None or (frames and stack.first.file.elements.text("FrameOfReferenceUID") not in frames):
+        own = stack.first.file.elements.text("FrameOfReferenceUID")
+        if grid is None or (frames and own is not None and own not in frames):
             continue
         hits = sum(_slice_of(contour, grid) is not None for region in regions for contour in region.contours)
         if hits > most:

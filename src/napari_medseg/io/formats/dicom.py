@@ -1,5 +1,6 @@
 """DICOM: folders, files, DICOMDIR and archives; every kind of image object."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from napari_medseg.io.dicom.archive import is_archive_of_dicom, unpacked
 from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.decode import describe, volume_of
 from napari_medseg.io.dicom.files import Found, find, is_dicom
+from napari_medseg.io.dicom.out import write_dicom
+from napari_medseg.io.dicom.out.identity import is_ours
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.dicom.segmentation import describe_segmentation, is_segmentation, label_maps_of
 from napari_medseg.io.dicom.series import Stack, stacks_of
@@ -31,14 +34,16 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
     """
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
-            return read(folder, options)
+            return [replace(volume, source=(path,)) for volume in read(folder, options)]
     found = find(path, options)
     segmentations = [file for file in found.files if is_segmentation(file)]
     stacks = _stacks(found, path, allow_none=bool(segmentations))
     volumes = [volume_of(stack, options) for stack in stacks if options.wants(stack.series_id)]
     for file in segmentations:
         volumes += [labels for labels in label_maps_of(file, options) if options.wants(labels.series_id or "")]
-    return volumes + [labels for labels in _structures(found, stacks) if options.wants(labels.series_id or "")]
+    volumes += [labels for labels in _structures(found, stacks) if options.wants(labels.series_id or "")]
+    # Labels belong to an image that lies beside them.
+    return [volume if volume.source else replace(volume, source=(path,)) for volume in volumes]
 
 
 def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
@@ -103,4 +108,8 @@ FORMAT = Format(
     can_read=can_read,
     read=read,
     scan=scan,
+    write=write_dicom,
+    written=("*.rtstruct.dcm", "*.seg.dcm", "*.dcm"),
+    writes_folders=True,
+    is_own_folder=is_ours,
 )

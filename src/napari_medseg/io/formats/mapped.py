@@ -98,4 +98,6 @@ FORMAT = Format(
     read=read,
     scan=scan,
     write=write,
+    written=("*.medvol",),
+    is_own_folder=can_read,
 )

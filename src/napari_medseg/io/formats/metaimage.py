@@ -70,4 +70,5 @@ FORMAT = Format(
     read=read,
     scan=scan,
     write=write_volume,
+    written=("*.mha",),
 )

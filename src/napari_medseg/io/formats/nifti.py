@@ -38,4 +38,5 @@ FORMAT = Format(
     read=read,
     scan=scan,
     write=write_volume,
+    written=("*.nii.gz", "*.nii"),
 )

@@ -36,4 +36,5 @@ FORMAT = Format(
     read=read,
     scan=scan,
     write=write_volume,
+    written=("*.seg.nrrd", "*.nrrd"),
 )

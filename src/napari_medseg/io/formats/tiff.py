@@ -42,4 +42,5 @@ FORMAT = Format(
     read=read,
     scan=scan,
     write=write_volume,
+    written=("*.ome.tif", "*.ome.tiff", "*.tif", "*.tiff"),
 )

@@ -22,8 +22,6 @@ FIELD_LENGTH = 1000
 
 def write_volume(volume: Volume, path: Path) -> None:
     """Write to a new ``.mha`` file, with the axes in the order of the file that the grid came from."""
-    if path.suffix.lower() != ".mha":
-        raise WriteError(f"{path.name}: a header of its own needs two files.", "Write .mha, which is one.")
     data, geometry = in_file_order(volume)
     data = data.astype(STORABLE.get(data.dtype.char, data.dtype), copy=False)
     sizes, channels = list(volume.spatial_shape if geometry is None else geometry.shape)[::-1], 1

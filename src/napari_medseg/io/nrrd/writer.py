@@ -26,8 +26,6 @@ MOST_SEGMENTS = 1000
 
 def write_volume(volume: Volume, path: Path) -> None:
     """Write to a new ``.nrrd`` file, or to ``.seg.nrrd`` if it is a label map."""
-    if path.suffix.lower() != ".nrrd":
-        raise WriteError(f"{path.name}: a detached header needs two files.", "Write .nrrd, which is one.")
     data, geometry = in_file_order(volume)
     data = data.astype(STORABLE.get(data.dtype.char, data.dtype), copy=False)
     fields = _fields(volume, data, geometry)

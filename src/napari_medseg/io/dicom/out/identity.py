@@ -1,0 +1,108 @@
+"""Who and what a written file belongs to: patient, study and frame of reference of its source, or nobody."""
+
+from copy import deepcopy
+from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from napari_medseg.io.dicom.parser import looks_like_dicom
+
+MAKER = "napari-medseg"
+IMPLEMENTATION = UID("2.25.272778181288839723867567719703733759258")
+"""Implementation Class UID: files with it are ours."""
+
+PATIENT = """PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientBirthTime OtherPatientIDs
+EthnicGroup PatientIdentityRemoved DeidentificationMethod DeidentificationMethodCodeSequence PatientSpeciesDescription
+PatientSpeciesCodeSequence PatientBreedDescription PatientBreedCodeSequence ResponsiblePerson ResponsibleOrganization
+ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName
+ClinicalTrialSubjectID ClinicalTrialSubjectReadingID"""
+STUDY = """StudyInstanceUID StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber
+IssuerOfAccessionNumberSequence StudyDescription PhysiciansOfRecord ReferencedStudySequence ProcedureCodeSequence
+ClinicalTrialTimePointID ClinicalTrialTimePointDescription PatientAge PatientSize PatientWeight
+LongitudinalTemporalInformationModified"""
+PLACE = "FrameOfReferenceUID PositionReferenceIndicator"
+MUST_BE_THERE = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
+AccessionNumber PositionReferenceIndicator"""
+"""May be empty, may not be absent."""
+
+
+def copied(source: Dataset, keywords: str) -> Dataset:
+    """Return those of the elements that a header has."""
+    found = Dataset()
+    for keyword in keywords.split():
+        if keyword in source:
+            found.add(deepcopy(source[keyword]))
+    return found
+
+
+def completed(header: Dataset) -> Dataset:
+    """Return a header with text decoded, and the elements that every object of a study must have, empty if unknown.
+
+    The identifiers of a study or frame of reference that the header lacks are derived from those that it has, so that
+    all files written for one series agree.
+    """
+    header.decode()
+    for keyword in MUST_BE_THERE.split():
+        if keyword not in header:
+            setattr(header, keyword, "")
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+        if not header.get(keyword):
+            known = [str(header.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+            setattr(header, keyword, generate_uid(entropy_srcs=[keyword, *known]))
+    return header
+
+
+def anonymous() -> Dataset:
+    """Return a header for an image of which nobody knows whose it is; each gets an identity of its own."""
+    header = Dataset()
+    header.PatientID = f"ANON-{generate_uid(None)[-12:]}"
+    header.PatientName = "ANONYMOUS^"
+    return completed(header)
+
+
+def sign(dataset: Dataset, sop_class: UID, transfer_syntax: UID = ExplicitVRLittleEndian) -> Dataset:
+    """Return a data set marked as one of ours, new, in Unicode, and ready to be saved."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = transfer_syntax
+    meta.ImplementationClassUID = IMPLEMENTATION
+    meta.ImplementationVersionName = MAKER.upper()
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID = sop_class
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = generate_uid(None)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
+    dataset.SoftwareVersions = software_version()
+    now = datetime.now()
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
+    dataset.file_meta = meta
+    return dataset
+
+
+@cache
+def software_version() -> str:
+    """Return the version of this package, as far as an element of 64 characters holds it."""
+    return version(MAKER)[:64]
+
+
+def series_number(header: Dataset) -> int:
+    """Return a number for a series made from another one, next to it in a list and not in its way."""
+    number = int(header.get("SeriesNumber") or 0)
+    return number * 100 + 1 if 0 < number < 1_000_000 else 1
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether a folder holds DICOM files that this package wrote, and nothing else."""
+    return all(_is_our_file(entry) for entry in folder.iterdir())
+
+
+def _is_our_file(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if not looks_like_dicom(file.read(132)):
+            return False
+    return bool(read_file_meta_info(path).get("ImplementationClassUID") == IMPLEMENTATION)
