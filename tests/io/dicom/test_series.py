@@ -11,6 +11,7 @@ import pytest
 from napari_medseg import read
 from napari_medseg.errors import Cancelled, ReadError
 from napari_medseg.io import scan
+from napari_medseg.io.dicom import decode, files
 from napari_medseg.progress import Control, Progress
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -118,8 +119,13 @@ def test_scan_tells_what_read_returns(
 
 
 def test_reading_reports_progress_and_can_be_cancelled(
-    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+    write_series: Callable[..., Path],
+    phantoms: SimpleNamespace,
+    phantom: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(files, "BATCH", 1)
+    monkeypatch.setattr(decode, "BATCH_BYTES", 1)
     folder = write_series(phantom, phantoms.lps_affine((2, 1, 1)))
     seen: list[Progress] = []
     read(folder, report=seen.append)

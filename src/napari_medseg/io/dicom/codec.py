@@ -27,6 +27,8 @@ from napari_medseg.io.limits import check_size
 
 JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
 JPEG_2000 = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+PADDING = 256
+"""Bytes that a run-length segment may go on for after the picture."""
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
 START_OF_BOXES = b"\0\0\0\x0cjP  "
@@ -100,18 +102,31 @@ def _run_length(form: PixelFormat, data: bytes) -> NDArray[Any]:
     if count != width:
         raise ReadError(f"{form.file.path.name} has {count} run-length segments instead of {width}.", "It is damaged.")
     size = form.rows * form.columns
-    planes = np.empty((size, width), np.uint8)
+    numbers = np.empty(size, f"u{width}")
+    space = np.empty(size + PADDING, np.uint8)
     bounds = [*offsets[:count], len(data)]
     for number in range(count):
-        # A hostile segment may unpack to 64 times its length: no more than one byte over the plane is kept.
-        unpacked = imagecodecs.packbits_decode(data[bounds[number] : bounds[number + 1]])
-        if len(unpacked) < size:
+        plane = _unpacked(data[bounds[number] : bounds[number + 1]], space)
+        if len(plane) < size:
             raise ReadError(
-                f"{form.file.path.name} is truncated: a run-length segment has {len(unpacked)} of {size} bytes.",
+                f"{form.file.path.name} is truncated: a run-length segment has {len(plane)} of {size} bytes.",
                 "Copy the file again.",
             )
-        planes[:, width - 1 - number] = np.frombuffer(unpacked, np.uint8, size)
-    return planes.view(form.dtype.newbyteorder("<")).reshape(form.rows, form.columns)
+        if number:
+            np.left_shift(numbers, 8, out=numbers)
+            np.bitwise_or(numbers, plane[:size], out=numbers)
+        else:
+            numbers[...] = plane[:size]
+    return numbers.view(form.dtype).reshape(form.rows, form.columns)
+
+
+def _unpacked(segment: bytes, space: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the bytes of a PackBits segment, in `space` if they fit."""
+    try:
+        return np.asarray(imagecodecs.packbits_decode(segment, out=space))
+    except imagecodecs.ImcdError:
+        # Longer than the picture, as some writers pad it: at most 64 times as long as the segment.
+        return np.frombuffer(imagecodecs.packbits_decode(segment), np.uint8)
 
 
 def _check_stated_size(form: PixelFormat, data: bytes) -> None:

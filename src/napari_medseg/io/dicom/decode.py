@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode; decoders and numpy let others run meanwhile."""
+BATCH_BYTES = 1 << 22
+"""Of values that one task makes from files without compression."""
+COMPRESSED_BATCH = 2
+"""Compressed files that one task decodes."""
 
 
 class _TooNarrowError(Exception):
@@ -61,13 +65,16 @@ def _values(
     for step, volume in enumerate(stack.frames):
         for number, frame in enumerate(volume):
             targets[frame.file].append((frame, values[step, number]))
+    files = list(targets)
+    size = _batch_size(files[0], values.nbytes // len(files))
     with ThreadPoolExecutor(WORKERS) as pool:
         pending = [
-            pool.submit(_decode_file, wanted, conversions[file], check=check) for file, wanted in targets.items()
+            pool.submit(_decode_files, [(targets[file], conversions[file]) for file in batch], check=check)
+            for batch in (files[start : start + size] for start in range(0, len(files), size))
         ]
         try:
             for done, future in enumerate(pending):
-                options.step(f"Reading {stack.name}", done, len(targets))
+                options.step(f"Reading {stack.name}", done * size, len(files))
                 future.result()
         finally:
             pool.shutdown(cancel_futures=True)
@@ -97,6 +104,18 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
         warnings=(*stack.warnings, *notes, *_other_notes(header.text("BurnedInAnnotation"))),
     )
     return nearest_zyx(volume)
+
+
+def _batch_size(first: "DicomFile", bytes_per_file: int) -> int:
+    """Return how many files one task decodes: handing a task to a thread costs as much as reading a small file."""
+    if first.pixels is None or first.pixels.length is None:
+        return COMPRESSED_BATCH
+    return max(1, BATCH_BYTES // max(1, bytes_per_file))
+
+
+def _decode_files(work: "list[tuple[list[tuple[Frame, NDArray[Any]]], Conversion]]", *, check: bool) -> None:
+    for wanted, conversion in work:
+        _decode_file(wanted, conversion, check=check)
 
 
 def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: Conversion, *, check: bool) -> None:

@@ -1,6 +1,6 @@
 """Typed access to the elements of a data set: a wrong or missing value is None, never an exception."""
 
-from functools import cache
+from functools import cache, lru_cache
 from math import isfinite
 from struct import calcsize, unpack_from
 from typing import NamedTuple
@@ -25,13 +25,15 @@ DimensionIndexSequence SegmentSequence SegmentationType MaximumFractionalValue D
 StructureSetROISequence ROIContourSequence RTROIObservationsSequence ReferencedFrameOfReferenceSequence
 GantryDetectorTilt TransferSyntaxUID MediaStorageSOPClassUID DirectoryRecordSequence SUVType CardiacNumberOfImages
 ExtendedOffsetTable ExtendedOffsetTableLengths LossyImageCompression EffectiveEchoTime AcquisitionStartCondition
+InPlanePhaseEncodingDirection ImageComments ComplexImageComponent AcquisitionMatrix DiffusionDirectionality
 """
 """Keywords that are kept at the top level; inside kept sequences everything is."""
 
 PRIVATE_GROUPS = {
     0x0019: frozenset((0x0A, 0x0C, 0x0E, 0xBB, 0xBC, 0xBD)),
     0x0029: frozenset((0x10,)),
-    0x0043: frozenset((0x39,)),
+    0x0043: frozenset((0x2F, 0x39)),
+    0x0065: frozenset((0x09, 0x37, 0x50, 0x51)),
     0x2001: frozenset((0x03,)),
     0x2005: frozenset((0xB0, 0xB1, 0xB2)),
     0x7053: frozenset((0x00, 0x09)),
@@ -40,6 +42,9 @@ PRIVATE_GROUPS = {
 
 NUMBER_CODES = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 BULK_CODES = {"OW": "H", "OB": "B", "OF": "f", "OD": "d", "OL": "I", "OV": "Q"}
+
+MEMORISED_BYTES = 64
+"""Values of at most so many bytes are decoded once."""
 
 
 class Stored(NamedTuple):
@@ -105,11 +110,19 @@ class Elements:
 
     def private(self, creator: str, group: int, low: int) -> Stored | None:
         """Return a private element of the block that `creator` reserved in a group."""
+        found = self._owned(creator, group, low)
+        return found if isinstance(found, Stored) else None
+
+    def private_items(self, creator: str, group: int, low: int) -> "list[Elements]":
+        """Return the items of a private sequence; empty if it is absent."""
+        found = self._owned(creator, group, low)
+        return found if isinstance(found, list) else []
+
+    def _owned(self, creator: str, group: int, low: int) -> "Stored | list[Elements] | None":
         first, last = group << 16 | 0x10, group << 16 | 0xFF
         for tag, owner in self.values.items():
             if first <= tag <= last and isinstance(owner, Stored) and _is_by(owner, creator):
-                found = self.values.get(group << 16 | (tag & 0xFF) << 8 | low)
-                return found if isinstance(found, Stored) else None
+                return self.values.get(group << 16 | (tag & 0xFF) << 8 | low)
         return None
 
     def private_numbers(self, creator: str, group: int, low: int, vr: str) -> tuple[float, ...]:
@@ -123,8 +136,8 @@ class Elements:
     def _numbers(self, stored: "Stored | list[Elements] | None", tag: int) -> tuple[float, ...]:
         if not isinstance(stored, Stored):
             return ()
-        vr = stored.vr.decode("latin-1") if stored.vr not in (b"", b"UN") else _vr(tag)
-        return _decode(stored.value, vr, self.order)
+        value = stored.value
+        return (_short_numbers if len(value) <= MEMORISED_BYTES else _any_numbers)(value, stored.vr, tag, self.order)
 
 
 def is_wanted(tag: int) -> bool:
@@ -165,7 +178,16 @@ def _is_by(owner: Stored, creator: str) -> bool:
 def _text(stored: Stored | list[Elements] | None) -> str | None:
     if not isinstance(stored, Stored):
         return None
-    return stored.value.decode("latin-1").strip(" \0") or None
+    value = stored.value
+    return _short_text(value) if len(value) <= MEMORISED_BYTES else _any_text(value)
+
+
+def _any_text(value: bytes) -> str | None:
+    return value.decode("latin-1").strip(" \0") or None
+
+
+def _any_numbers(value: bytes, vr: bytes, tag: int, order: str) -> tuple[float, ...]:
+    return _decode(value, vr.decode("latin-1") if vr not in (b"", b"UN") else _vr(tag), order)
 
 
 def _decode(value: bytes, vr: str, order: str) -> tuple[float, ...]:
@@ -178,3 +200,8 @@ def _decode(value: bytes, vr: str, order: str) -> tuple[float, ...]:
     except ValueError:
         return ()
     return found if all(map(isfinite, found)) else ()
+
+
+# The headers of a series say the same thousands of times.
+_short_text = lru_cache(1 << 13)(_any_text)
+_short_numbers = lru_cache(1 << 13)(_any_numbers)

@@ -1,14 +1,21 @@
 """Finding DICOM files: in a folder and below it, or listed in a DICOMDIR."""
 
 import filecmp
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.dicom.memory import HEADERS, Header, Place
 from napari_medseg.io.dicom.parser import DicomFile, looks_like_dicom, parse
 from napari_medseg.io.format import ReadOptions
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+BATCH = 32
+"""Files whose headers one task reads."""
+READERS = 8
+"""Threads that read headers: they mostly wait for the disk or the network."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +45,51 @@ def find(path: Path, options: ReadOptions) -> Found:
     options : ReadOptions
         Progress and cancelling.
     """
-    listed = _candidates(path)
+    return found_in(places_at(path), options)
+
+
+def found_in(places: list[Place], options: ReadOptions) -> Found:
+    """Return the headers of files, those that are known from a moment ago without opening the file again."""
+    headers = HEADERS.known(places)
+    unknown = [number for number, header in enumerate(headers) if header is None]
+    batches = [unknown[start : start + BATCH] for start in range(0, len(unknown), BATCH)]
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = [pool.submit(_parsed, [places[number] for number in batch]) for batch in batches]
+        try:
+            for done, (batch, future) in enumerate(zip(batches, pending, strict=True)):
+                options.step("Reading headers", done * BATCH, len(unknown))
+                for number, header in zip(batch, future.result(), strict=True):
+                    headers[number] = header
+        finally:
+            pool.shutdown(cancel_futures=True)
+    HEADERS.keep(places, headers)
+    return _sorted_out(places, headers)
+
+
+def _parsed(places: list[Place]) -> list[Header]:
+    return [_header(place) for place in places]
+
+
+def _header(place: Place) -> Header:
+    try:
+        return Header(parse(place.path))
+    except ReadError as error:
+        return Header(error)
+
+
+def _sorted_out(places: list[Place], headers: list[Header | None]) -> Found:
+    """Return images without copies of one another, and what is damaged."""
     files: list[DicomFile] = []
     damaged: list[ReadError] = []
     seen: dict[str, DicomFile] = {}
-    for number, candidate in enumerate(listed):
-        options.step("Reading headers", number, len(listed))
-        try:
-            file = parse(candidate)
-        except ReadError as error:
-            damaged.append(error)
+    for place, header in zip(places, headers, strict=True):
+        file = None if header is None else header.content
+        if isinstance(file, ReadError):
+            damaged.append(file)
             continue
         if file is None or file.elements.text("MediaStorageSOPClassUID") == DIRECTORY_CLASS:
             continue
-        uid = file.elements.text("SOPInstanceUID") or str(candidate)
+        uid = file.elements.text("SOPInstanceUID") or str(place.path)
         if uid not in seen or not _same_image(file, seen[uid]):
             seen[uid] = file
             files.append(file)
@@ -65,13 +103,26 @@ def _same_image(file: DicomFile, other: DicomFile) -> bool:
     return file.size == other.size and filecmp.cmp(file.path, other.path, shallow=False)
 
 
-def _candidates(path: Path) -> list[Path]:
+def places_at(path: Path) -> list[Place]:
+    """Return the files in a folder and below it in the order of their names, those a DICOMDIR lists, or the file."""
     if path.is_dir():
-        return sorted(entry for entry in path.rglob("*") if entry.is_file())
+        return _below(os.fspath(path))
     file = parse(path)
     if file is not None and (file.elements.items("DirectoryRecordSequence") or path.name.upper() == "DICOMDIR"):
-        return _listed_in(file)
-    return [path]
+        return [Place.of(listed) for listed in _listed_in(file)]
+    return [Place.of(path)]
+
+
+def _below(folder: str) -> list[Place]:
+    with os.scandir(folder) as entries:
+        in_order = sorted(entries, key=lambda entry: entry.name)
+    found: list[Place] = []
+    for entry in in_order:
+        if entry.is_dir(follow_symlinks=False):
+            found += _below(entry.path)
+        elif entry.is_file():
+            found.append(Place.of(Path(entry.path), entry.stat()))
+    return found
 
 
 def _listed_in(directory: DicomFile) -> list[Path]:

@@ -1,6 +1,7 @@
 """One plane of pixels with everything that decides where it goes: the common ground of all DICOM kinds."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,13 @@ def plane_of(position: Vector | None, orientation: Vector | None, spacing: Vecto
     """
     if position is None or orientation is None or spacing is None or min(spacing) <= 0:
         return None
+    directions = _directions(orientation)
+    return None if directions is None else Plane(position, directions, spacing)
+
+
+@lru_cache(1 << 10)
+def _directions(orientation: Vector) -> Vector | None:
+    """Return unit directions at right angles; None if those of the header are no directions."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if min(lengths) < 0.5 or max(lengths) > 2:
@@ -91,4 +99,4 @@ def plane_of(position: Vector | None, orientation: Vector | None, spacing: Vecto
         return None
     column = column - row * (row @ column)
     column = column / np.linalg.norm(column)
-    return Plane(position, (*map(float, row), *map(float, column)), spacing)
+    return (*map(float, row), *map(float, column))

@@ -4,6 +4,7 @@ A scan of thousands of files must read headers only, never trust a length, and n
 elements are walked here; the pixels are left to pydicom's decoders.
 """
 
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,11 +77,11 @@ def parse(path: Path) -> DicomFile | None:
     ReadError
         If the header is cut or not a walk of elements.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         buffer = file.read(FIRST_READ)
         if not looks_like_dicom(buffer):
             return None
-        size = file.seek(0, 2)
+        size = os.fstat(file.fileno()).st_size
         while True:
             try:
                 return _parse(path, buffer, size, whole=len(buffer) >= size)
@@ -92,7 +93,7 @@ def parse(path: Path) -> DicomFile | None:
 
 def _longer(file: IO[bytes], buffer: bytes) -> bytes:
     file.seek(len(buffer))
-    return buffer + file.read(7 * len(buffer))
+    return b"".join((buffer, file.read(7 * len(buffer))))
 
 
 def _parse(path: Path, buffer: bytes, size: int, *, whole: bool) -> DicomFile:
