@@ -1,4 +1,9 @@
-"""Opening files and folders in napari: the reader command of the manifest."""
+"""Opening files and folders in napari: the reader command of the manifest.
+
+napari waits for a reader and adds the layers that it returns: scripts get their layers so. What a user drops on the
+window or opens from a menu is read in the background instead, unless it is over in a moment, and of several series the
+user picks: then the reader returns no layers, and the series browser adds them.
+"""
 
 from os import fspath
 from pathlib import Path
@@ -7,20 +12,24 @@ from typing import TYPE_CHECKING
 import napari
 from napari.utils.notifications import show_warning
 
-from napari_medseg.io import formats, read, scan
-from napari_medseg.ui.layers import KEY, Frame, LayerTuple, Tag, frame_of, to_layer_tuples, widen_contrast_range
+from napari_medseg.io import formats, read
+from napari_medseg.progress import Control
+from napari_medseg.ui.layers import Frame, LayerTuple, frame_of, place, widen_contrast_range
+from napari_medseg.ui.opening import finding, is_quick, series_of, slices_by_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari.utils.events import Event
 
     from napari_medseg.volume import Volume
 
 Paths = str | Path | list[str]
+NoLayers = tuple[None]
+"""What stands for no layer in a reader's answer."""
 
 
-def get_reader(path: Paths) -> "Callable[[Paths], list[LayerTuple]] | None":
+def get_reader(path: Paths) -> "Callable[[Paths], list[LayerTuple] | list[NoLayers]] | None":
     """Return the function that opens `path`, or None if no format of ours knows it by its name or its content.
 
     A file that has the name of a known format is always taken, so that a damaged one is reported for what it is.
@@ -34,10 +43,15 @@ def get_reader(path: Paths) -> "Callable[[Paths], list[LayerTuple]] | None":
     return open_paths
 
 
-def open_paths(path: Paths) -> "list[LayerTuple]":
+def open_paths(path: Paths) -> "list[LayerTuple] | list[NoLayers]":
     """Read all volumes in a file, a folder, or several of them, and return the layers that show them.
 
     DICOM files of one folder that are opened together are slices: the whole series that they belong to are read.
+
+    Returns
+    -------
+    list of (array, dict, str), or [(None,)]
+        No layers if they come later.
 
     Raises
     ------
@@ -45,11 +59,19 @@ def open_paths(path: Paths) -> "list[LayerTuple]":
         What is wrong with the file, and what to do; napari shows it to the user.
     """
     paths = _as_paths(path)
-    series = _series_of_slices(paths)
-    if series:
-        volumes = [volume for each in series for volume in read(paths[0].parent, series=each)]
-    else:
-        volumes = [volume for each in paths for volume in read(each)]
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return layers_of(_volumes(paths), None)
+    # Here, so that files open without a window where no Qt is installed.
+    from napari_medseg.ui.dropping import is_by_hand, open_later, window_is_shown
+    from napari_medseg.ui.widgets.series_browser import browser_of
+
+    if is_by_hand() and not _is_a_moment(paths):
+        open_later(viewer, paths)
+        return [(None,)]
+    volumes = _volumes(paths)
+    if len(volumes) > 1 and window_is_shown():
+        browser_of(viewer).show_found(finding(paths)(Control(), _ignore).entries, "Loaded")
     return layers_for_viewer(volumes)
 
 
@@ -63,7 +85,7 @@ def layers_for_viewer(volumes: "Iterable[Volume]") -> "list[LayerTuple]":
     return layers_of(volumes, frame_of(viewer.layers))
 
 
-def layers_of(volumes: "Iterable[Volume]", frame: "Frame | None") -> "list[LayerTuple]":
+def layers_of(volumes: "Iterable[Volume]", frame: Frame | None) -> "list[LayerTuple]":
     """Return the layers of several volumes in one world, and show the user what their readers had to decide.
 
     Parameters
@@ -73,28 +95,27 @@ def layers_of(volumes: "Iterable[Volume]", frame: "Frame | None") -> "list[Layer
     frame : Frame or None
         The world's axes.
     """
-    layers: list[LayerTuple] = []
-    notes: list[str] = []
-    for volume in volumes:
-        for layer in to_layer_tuples(volume, frame):
-            tag: Tag = layer[1]["metadata"][KEY]
-            if frame is None and tag.sets_frame:
-                frame = tag.frame
-            notes += [f"{volume.name}: {warning}" for warning in tag.volume.warnings]
-            layers.append(layer)
-    if notes:
-        show_warning("\n".join(notes))
-    return layers
+    placed = place(volumes, frame)
+    if placed.notes:
+        show_warning("\n".join(placed.notes))
+    return placed.tuples
 
 
-def _series_of_slices(paths: list[Path]) -> list[str]:
-    """Return the series that several DICOM files of one folder belong to; none if the paths are anything else."""
-    if len(paths) < 2 or {each.parent for each in paths if each.is_file()} != {paths[0].parent}:
-        return []
-    found = [info for each in paths for info in scan(each)]
-    if any(info.format != "dicom" for info in found):
-        return []
-    return list(dict.fromkeys(info.series_id for info in found))
+def _volumes(paths: "Sequence[Path]") -> "list[Volume]":
+    slices, others = slices_by_folder(paths)
+    found = [
+        volume
+        for folder, files in slices.items()
+        for series in sorted(series_of(files, Control()))
+        for volume in read(folder, series=series)
+    ]
+    return found + [volume for other in others for volume in read(other)]
+
+
+def _is_a_moment(paths: "Sequence[Path]") -> bool:
+    """Return whether this is a small file of one image, unlike DICOM, of which many may come one by one."""
+    (dicom,) = (form for form in formats() if form.name == "dicom")
+    return len(paths) == 1 and paths[0].is_file() and not dicom.can_read(paths[0]) and is_quick(paths)
 
 
 def _on_inserted(event: "Event") -> None:
@@ -103,3 +124,7 @@ def _on_inserted(event: "Event") -> None:
 
 def _as_paths(path: Paths) -> list[Path]:
     return [Path(fspath(each)) for each in (path if isinstance(path, list) else [path])]
+
+
+def _ignore(_event: object) -> None:
+    """Tell nobody."""

@@ -1,5 +1,6 @@
 """The only translation between volumes and predictions on one side and napari's layers on the other."""
 
+from napari_medseg.ui.layers.adding import Placed, add_layers, place
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
 from napari_medseg.ui.layers.edits import Rewrite, history_of, own_labels, painted_background, redo, rewrite, undo
 from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
@@ -14,9 +15,11 @@ __all__ = [
     "PAINTED_BACKGROUND",
     "Frame",
     "LayerTuple",
+    "Placed",
     "Plane",
     "Rewrite",
     "Tag",
+    "add_layers",
     "add_prediction",
     "class_display",
     "classes_of",
@@ -29,6 +32,7 @@ __all__ = [
     "new_labels",
     "own_labels",
     "painted_background",
+    "place",
     "preview_layer",
     "redo",
     "rewrite",
