@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_medseg.io.dicom.diffusion import diffusion_of
 from napari_medseg.io.dicom.elements import Elements
 from napari_medseg.io.dicom.frame import Frame, Plane, Scale, Value, plane_of
 from napari_medseg.io.dicom.parser import DicomFile
@@ -12,6 +13,8 @@ NORMALISATION = frozenset(("ND", "NORM", "DIS2D", "DIS3D", "FIL", "FM", "SH", "P
 """Siemens' notes on filters, which vary inside one volume."""
 CROSS_SECTIONAL = frozenset(("CT", "MR", "PT", "NM"))
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+COMPONENTS = {0: "", 1: "phase", 2: "real", 3: "imaginary"}
+"""GE's numbers."""
 STEPS = {
     "time position": "TemporalPositionIdentifier",
     "trigger": "TriggerTime",
@@ -69,6 +72,7 @@ def apart_of(file: DicomFile, header: Elements, plane: Plane | None) -> tuple[Va
         round(header.number("EchoTime") or 0.0, 2),
         (header.text("ConvolutionKernel") or "") if modality == "CT" else "",
         image_kind(kind, modality),
+        component_of(header),
         () if plane is None else tuple(round(s, 4) for s in plane.spacing),
         # Pictures that do not lie anywhere are not slices of anything.
         str(file.path) if without_place else "",
@@ -82,11 +86,18 @@ def image_kind(image_type: Sequence[str], modality: str) -> tuple[str, ...]:
     return tuple(part for part in image_type if part == "LOCALIZER")
 
 
+def component_of(header: Elements) -> str:
+    """Return which part of complex numbers GE says that an image shows; others say it in the image type."""
+    stated = header.private_numbers("GEMS_PARM_01", 0x43, 0x2F, "SS")
+    return COMPONENTS.get(int(stated[0]), "") if stated and header.text("Modality") == "MR" else ""
+
+
 def label_of(header: Elements) -> str:
     """Return what the name of the volume should say beside modality and series number."""
     echo = header.integer("EchoNumbers")
     parts = {"P": "phase", "PHASE": "phase", "R": "real", "I": "imaginary", "REAL": "real", "IMAGINARY": "imaginary"}
-    found = [parts[part] for part in header.texts("ImageType")[2:4] if part in parts]
+    found = [parts[part] for part in header.texts("ImageType")[2:4] if part in parts] or [component_of(header)]
+    found = [part for part in found if part]
     if echo is not None and echo > 1:
         found.insert(0, f"echo {echo}")
     return " ".join(found)
@@ -123,33 +134,6 @@ def steps_of(header: Elements) -> dict[str, Value]:
     if clock is not None:
         found["clock"] = clock
     return found
-
-
-def diffusion_of(header: Elements) -> tuple[float, ...] | None:
-    """Return (b-value, x, y, z) in s/mm² and LPS, the direction zero if there is none; None without a b-value."""
-    if header.text("Modality") != "MR":
-        return None
-    b = header.numbers("DiffusionBValue") or header.private_numbers("SIEMENS MR HEADER", 0x19, 0x0C, "IS")
-    b = b or header.private_numbers("Philips Imaging DD 001", 0x2001, 0x03, "FL")
-    direction = header.vector("DiffusionGradientOrientation", 3)
-    siemens = header.private_numbers("SIEMENS MR HEADER", 0x19, 0x0E, "FD")
-    philips = [header.private_numbers("Philips MR Imaging DD 001", 0x2005, low, "FL")[:1] for low in (0xB0, 0xB1, 0xB2)]
-    if direction is None and len(siemens) == 3:
-        direction = siemens
-    if direction is None and all(philips):
-        direction = tuple(part[0] for part in philips)
-    if not b:
-        return _ge_diffusion(header)
-    return (float(b[0]), *(direction or (0.0, 0.0, 0.0)))
-
-
-def _ge_diffusion(header: Elements) -> tuple[float, ...] | None:
-    b = header.private_numbers("GEMS_PARM_01", 0x43, 0x39, "IS")
-    parts = [header.private_numbers("GEMS_ACQU_01", 0x19, low, "DS")[:1] for low in (0xBB, 0xBC, 0xBD)]
-    if not b or not all(parts):
-        return None
-    # GE adds 10^9 to the b-value of some protocols.
-    return (float(b[0]) % 1e6, *(part[0] for part in parts))
 
 
 def seconds_of_day(header: Elements) -> float | None:

@@ -20,6 +20,7 @@ STEP_NAMES = (
 """In the order in which they are trusted to tell frames at one position apart."""
 SECONDS = {"time offset": 1.0, "trigger": 1e-3, "frame time": 1e-3, "clock": 1.0}
 """Steps that are times, and their unit."""
+UNWEIGHTED = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,22 @@ def _by_turn(frames: list[Frame], places: list[int]) -> list[list[Frame]]:
 
 
 def _candidates(frames: list[Frame]) -> Iterable[list[Value]]:
-    """Yield, for each step that all frames state, its value per frame."""
+    """Yield, for each step that all frames state, its value per frame; at last what several dimensions say together."""
     present = set.intersection(*(set(frame.steps) for frame in frames))
     for name in STEP_NAMES:
+        if name == "b_value" and any(name in frame.steps for frame in frames):
+            yield [weighting(frame) for frame in frames]
+            continue
         for key in sorted(key for key in present if key == name or key.startswith(f"{name} ")):
             yield [frame.steps[key] for frame in frames]
+    dimensions = sorted(key for key in present if key.startswith("dimension "))
+    if len(dimensions) > 1:
+        yield [tuple(str(frame.steps[key]) for key in dimensions) for frame in frames]
+
+
+def weighting(frame: Frame) -> Value:
+    """Return b-value and direction; many scanners leave both out where there is no weighting."""
+    return frame.steps.get("b_value", UNWEIGHTED)
 
 
 def _side_by_side(frames: list[Frame]) -> list[list[Frame]]:
@@ -193,7 +205,8 @@ def _sorted(frames: list[Frame], places: list[int]) -> tuple[Frame, ...]:
 
 def axis_of(volumes: Sequence[Sequence[Frame]]) -> tuple[str, dict[str, NDArray[np.float64]]]:
     """Return the name of the axis along which volumes follow one another, and what is known along it."""
-    gradients = [{frame.steps.get("b_value") for frame in volume} for volume in volumes]
+    weighted = any("b_value" in frame.steps for volume in volumes for frame in volume)
+    gradients = [{weighting(frame) for frame in volume} for volume in volumes] if weighted else []
     values = [next(iter(found)) for found in gradients if len(found) == 1]
     vectors = [value for value in values if isinstance(value, tuple)]
     if len(vectors) == len(volumes) and len(set(vectors)) > 1:

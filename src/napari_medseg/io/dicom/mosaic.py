@@ -1,21 +1,62 @@
-"""Siemens mosaics: a whole volume as tiles of one picture, its layout in a private header."""
+"""Siemens mosaics and UIH grids: a whole volume as tiles of one picture, its layout in private elements."""
 
-import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, isqrt
 
 import numpy as np
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.dicom.csa import csa_of
 from napari_medseg.io.dicom.elements import Elements
 from napari_medseg.io.dicom.frame import Frame, Plane
 
-CSA_NAMES = frozenset(("NumberOfImagesInMosaic", "SliceNormalVector"))
+UIH_OWNER = "Image Private Header"
+MOST_TILES = 4096
 
 
 def is_mosaic(header: Elements) -> bool:
     """Return whether the picture of a file is a mosaic of slices."""
-    return "MOSAIC" in header.texts("ImageType") and (header.text("Manufacturer") or "").upper().startswith("SIEMENS")
+    maker = (header.text("Manufacturer") or "").upper()
+    is_siemens = "MOSAIC" in header.texts("ImageType") and maker.startswith("SIEMENS") and not _was_cut(header)
+    return is_siemens or is_grid(header)
+
+
+def is_grid(header: Elements) -> bool:
+    """Return whether the picture of a file is a UIH grid of slices."""
+    maker = (header.text("Manufacturer") or "").upper()
+    return maker.startswith("UIH") and bool(header.private_numbers(UIH_OWNER, 0x65, 0x50, "DS"))
+
+
+def _was_cut(header: Elements) -> bool:
+    """Return whether a picture that calls itself a mosaic is a single slice: no larger than what was acquired."""
+    acquired = header.numbers("AcquisitionMatrix")
+    side = max(header.integer("Rows") or 0, header.integer("Columns") or 0)
+    return bool(acquired) and side <= max(acquired) and _tile_count(header, csa_of(header)) is None
+
+
+def grid_frames(picture: Frame) -> list[Frame]:
+    """Return one frame per tile of a UIH grid, whose private sequence says where each slice lies."""
+    header = picture.file.elements
+    count = _whole(header.private_numbers(UIH_OWNER, 0x65, 0x50, "DS"))
+    if count is None:
+        raise ReadError(
+            f"{picture.file.path.name} does not say how many slices its grid holds.", "Export the series again."
+        )
+    across = isqrt(count - 1) + 1
+    places = _grid_positions(header, count)
+    planes = [_moved(picture.plane, place) for place in places]
+    return _cut(picture, (-(-count // across), across), planes)
+
+
+def _grid_positions(header: Elements, count: int) -> list[tuple[float, ...] | None]:
+    items = header.private_items(UIH_OWNER, 0x65, 0x51)
+    found = [item.vector("ImagePositionPatient", 3) for item in items]
+    return found if len(found) == count else [None] * count
+
+
+def _moved(plane: Plane | None, position: tuple[float, ...] | None) -> Plane | None:
+    return None if plane is None or position is None else replace(plane, position=position)
 
 
 def mosaic_frames(picture: Frame) -> list[Frame]:
@@ -24,7 +65,7 @@ def mosaic_frames(picture: Frame) -> list[Frame]:
     The position in the header is that of a single slice as large as the whole mosaic, centred where the slices are.
     """
     header = picture.file.elements
-    csa = _csa(header)
+    csa = csa_of(header)
     count = _tile_count(header, csa)
     if count is None:
         raise ReadError(
@@ -32,11 +73,16 @@ def mosaic_frames(picture: Frame) -> list[Frame]:
             "Export the series again without removing private elements.",
         )
     side = isqrt(count - 1) + 1
-    rows, columns = picture.rows // side, picture.columns // side
+    planes = _tile_planes(picture, csa, count, picture.rows // side, picture.columns // side)
+    return _cut(picture, (side, side), planes)
+
+
+def _cut(picture: Frame, tiles: tuple[int, int], planes: Sequence[Plane | None]) -> list[Frame]:
+    """Return one frame per plane, from the tiles (down, across) of a picture row by row."""
+    rows, columns = picture.rows // tiles[0], picture.columns // tiles[1]
     if not rows or not columns:
-        raise ReadError(f"{picture.file.path.name} is too small a mosaic for {count} slices.", "Export it again.")
-    planes = _tile_planes(picture, csa, count, rows, columns)
-    apart = (*picture.apart, float(count))
+        raise ReadError(f"{picture.file.path.name} is too small a mosaic for {len(planes)} slices.", "Export it again.")
+    apart = (*picture.apart, float(len(planes)))
     return [
         replace(
             picture,
@@ -44,7 +90,7 @@ def mosaic_frames(picture: Frame) -> list[Frame]:
             columns=columns,
             plane=plane,
             apart=apart,
-            tile=(number // side * rows, number % side * columns),
+            tile=(number // tiles[1] * rows, number % tiles[1] * columns),
         )
         for number, plane in enumerate(planes)
     ]
@@ -68,39 +114,8 @@ def _tile_planes(
 
 def _tile_count(header: Elements, csa: dict[str, tuple[float, ...]]) -> int | None:
     stated = header.private_numbers("SIEMENS MR HEADER", 0x19, 0x0A, "US") or csa.get("NumberOfImagesInMosaic")
-    if not stated or not 1 <= stated[0] <= 4096:
-        return None
-    return ceil(stated[0])
+    return _whole(stated or ())
 
 
-def _csa(header: Elements) -> dict[str, tuple[float, ...]]:
-    """Return the numbers that are needed from Siemens' CSA image header, version 1 or 2."""
-    stored = header.private("SIEMENS CSA HEADER", 0x29, 0x10)
-    if stored is None:
-        return {}
-    try:
-        return _csa_numbers(stored.value)
-    except (struct.error, ValueError):
-        return {}
-
-
-def _csa_numbers(data: bytes) -> dict[str, tuple[float, ...]]:
-    second = data[:4] == b"SV10"
-    at = 8 if second else 0
-    (tags,) = struct.unpack_from("<I", data, at)
-    at += 8
-    found: dict[str, tuple[float, ...]] = {}
-    for _ in range(min(tags, 1000)):
-        name, _vm, _vr, _kind, items, _end = struct.unpack_from("<64si4siii", data, at)
-        at += 84
-        values = []
-        for _ in range(min(items, 1000)):
-            lengths = struct.unpack_from("<4i", data, at)
-            length = lengths[1] if second else lengths[0]
-            at += 16
-            values.append(data[at : at + length].split(b"\0")[0].strip())
-            at += ceil(max(0, length) / 4) * 4
-        key = name.split(b"\0")[0].decode("latin-1")
-        if key in CSA_NAMES:
-            found[key] = tuple(float(value) for value in values if value)
-    return {key: value for key, value in found.items() if key != "SliceNormalVector" or len(value) == 3}
+def _whole(stated: tuple[float, ...]) -> int | None:
+    return ceil(stated[0]) if stated and 1 <= stated[0] <= MOST_TILES else None

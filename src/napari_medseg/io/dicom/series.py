@@ -14,7 +14,7 @@ from napari_medseg.io.dicom.files import Found
 from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.grouping import Sequence4D, axis_of, sequences_of, series_of
 from napari_medseg.io.dicom.layout import Blend, Block, blocks_of
-from napari_medseg.io.dicom.mosaic import is_mosaic, mosaic_frames
+from napari_medseg.io.dicom.mosaic import grid_frames, is_grid, is_mosaic, mosaic_frames
 from napari_medseg.io.dicom.parser import DicomFile
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.format import opaque_id
@@ -103,7 +103,8 @@ def frames_of(file: DicomFile) -> list[Frame]:
     if file.elements.items("PerFrameFunctionalGroupsSequence"):
         return _matching(file, enhanced_frames(file), form)
     if is_mosaic(file.elements) and form.frames == 1:
-        return mosaic_frames(classic_frames(file)[0])
+        (picture,) = classic_frames(file)
+        return grid_frames(picture) if is_grid(file.elements) else mosaic_frames(picture)
     _check_frames(form)
     return classic_frames(file)
 
