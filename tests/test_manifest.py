@@ -80,7 +80,7 @@ def test_read_patterns_are_those_of_the_formats() -> None:
 
 
 def test_write_suffixes_are_those_of_the_formats() -> None:
-    writable = {pattern.removeprefix("*") for form in formats() if form.write for pattern in form.patterns}
+    writable = {pattern.removeprefix("*") for form in formats() if form.write for pattern in form.written}
     for writer in CONTRIBUTIONS.writers:
         assert set(writer.filename_extensions) <= writable
         assert writer.filename_extensions[0] == ".nii.gz"

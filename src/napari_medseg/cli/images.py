@@ -1,6 +1,6 @@
 """``info`` and ``convert``."""
 
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,8 +53,14 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Image file or folder of DICOM files.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; its suffix names the format.")],
     series: Annotated[str | None, typer.Option(help="Which one, if there are several; see `info`.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="DICOM series that labels lie on or an image was made from, to write DICOM.")
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="CT or MR, where a DICOM series is written and the image does not say.")
+    ] = None,
 ) -> None:
-    """Write an image in another format, on the same grid."""
+    """Write an image or label map in another format, on the same grid; without a suffix, as a DICOM series."""
     from napari_medseg.io import read, scan, write
     from napari_medseg.io.format import opaque_id
 
@@ -69,6 +75,7 @@ def convert(
     volumes = read(source, series=found[0].series_id)
     if len(volumes) > 1:
         raise ReadError(f"{source} holds {len(volumes)} volumes of one series.", "Split the file first.")
-    write(volumes[0], target)
+    volume = volumes[0] if modality is None else replace(volumes[0], modality=modality.upper())
+    write(volume, target, reference=reference, report=lambda note: out().print(note, markup=False))
     for warning in volumes[0].warnings:
         out().print(warning, markup=False)

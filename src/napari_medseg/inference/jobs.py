@@ -16,6 +16,9 @@ from napari_medseg.prediction import Prediction, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
 from napari_medseg.volume import Volume
 
+LABELS_ALONE = ("seg.nrrd", "dcm")
+"""Ends of the names of formats that hold labels and no maps of numbers."""
+
 
 @dataclass(frozen=True)
 class PredictionFiles:
@@ -120,7 +123,7 @@ def write_maps(prediction: Prediction, out: Path) -> tuple[Path | None, Path | N
     prediction : Prediction
         With or without a probability map and an uncertainty map.
     out : Path
-        File of the labels; the maps go beside it, in the same format.
+        File of the labels; the maps go beside it, in the same format or, where that holds labels alone, as .nii.gz.
 
     Returns
     -------
@@ -142,5 +145,7 @@ def _write_map(
     from napari_medseg.io import write
 
     stem, dot, suffix = out.name.partition(".")
+    if suffix.endswith(LABELS_ALONE):
+        suffix = "nii.gz"
     volume = Volume(values, prediction.geometry, name=f"{prediction.bundle} {what}", axes=axes)
     return write(volume, out.with_name(f"{stem}-{what}{dot}{suffix}"))

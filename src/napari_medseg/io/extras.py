@@ -25,6 +25,7 @@ class Extras(BaseModel):
     axes: tuple[str, ...] = ()
     axis_values: dict[str, list[float] | list[list[float]]] = {}
     classes: tuple[LabelClass, ...] = ()
+    derivation: str = ""
 
     @classmethod
     def of(cls, volume: Volume) -> Self:
@@ -37,6 +38,7 @@ class Extras(BaseModel):
             axes=volume.axes,
             axis_values={name: np.asarray(values).tolist() for name, values in volume.axis_values.items()},
             classes=volume.classes,
+            derivation=volume.derivation,
         )
 
     @classmethod
@@ -60,6 +62,7 @@ class Extras(BaseModel):
             units=volume.units or self.units,
             window=volume.window or self.window,
             classes=volume.classes or self.classes,
+            derivation=self.derivation,
         )
 
     def _with_axes(self, volume: Volume) -> Volume:

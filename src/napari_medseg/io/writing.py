@@ -109,7 +109,14 @@ def as_volume(item: Volume | Prediction) -> Volume:
     found = next((output for output in item.outputs if isinstance(output, LabelMap)), None)
     if found is None:
         raise WriteError(f"The prediction of {item.bundle} has no label map to write.", "Write its volumes one by one.")
-    return Volume(found.labels, item.geometry, name=item.bundle, kind="labels", classes=found.classes)
+    return Volume(
+        found.labels,
+        item.geometry,
+        name=item.bundle,
+        kind="labels",
+        classes=found.classes,
+        derivation=f"predicted by {item.bundle}",
+    )
 
 
 def compact_labels(volume: Volume) -> Volume:

@@ -1,12 +1,14 @@
 """Writing a prediction about one case, in the format that was asked for."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.errors import ConfigError
 from napari_medseg.inference.cases.request import Case
 from napari_medseg.inference.jobs import write_maps
 from napari_medseg.io import formats, write
+from napari_medseg.io.writing import as_volume
 from napari_medseg.prediction import Prediction
 
 Saver = Callable[[Prediction, Case, Path], dict[str, Path]]
@@ -41,16 +43,18 @@ def saver_for(name: str) -> Saver:
     if wanted in SPECIAL:
         return SPECIAL[wanted]
     able = [form for form in formats() if form.write is not None]
-    if not any(form.matches(Path(f"x.{wanted}")) for form in able):
-        suffixes = sorted(pattern.removeprefix("*.") for form in able for pattern in form.patterns)
+    if not any(form.can_write(Path(f"x.{wanted}")) for form in able):
+        suffixes = sorted(pattern.removeprefix("*.") for form in able for pattern in form.written)
         raise ConfigError(
             f"There is no format {name!r} to write in.", f"Use one of {', '.join([*SPECIAL, *suffixes])}."
         )
-    return lambda prediction, case, folder: _save(prediction, folder / f"{case.name}.{wanted}")
+    return lambda prediction, case, folder: _save(prediction, case, folder / f"{case.name}.{wanted}")
 
 
-def _save(prediction: Prediction, path: Path) -> dict[str, Path]:
-    write(prediction, path)
+def _save(prediction: Prediction, case: Case, path: Path) -> dict[str, Path]:
+    # DICOM segmentations refer to the series that was predicted on.
+    labels = replace(as_volume(prediction), source=(case.path,), series_id=case.series_id)
+    write(labels, path)
     probabilities, uncertainty = write_maps(prediction, path)
     found = {"labels": path, "probabilities": probabilities, "uncertainty": uncertainty}
     return {what: place for what, place in found.items() if place is not None}

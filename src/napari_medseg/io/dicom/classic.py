@@ -115,7 +115,11 @@ def scale_of(header: Elements) -> Scale:
 def window_of(header: Elements) -> tuple[float, float] | None:
     """Return lower and upper limit of the first display window (DICOM PS3.3 C.11.2.1.2)."""
     center, width = header.number("WindowCenter"), header.number("WindowWidth")
-    if center is None or width is None or width < 1:
+    if center is None or width is None or width <= 0:
+        return None
+    if header.text("VOILUTFunction") == "LINEAR_EXACT":
+        return center - width / 2, center + width / 2
+    if width < 1:
         return None
     return center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_medseg.io.dicom.parser import DicomFile
 
 
+MAKER = "napari-medseg"
+"""Manufacturer of the images that this package writes."""
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode; decoders and numpy let others run meanwhile."""
 BATCH_BYTES = 1 << 22
@@ -85,6 +87,7 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
     """Return the volume of a stack around an array in stored order."""
     conversion = Conversion(PixelFormat(stack.first.file))
     header = stack.first.file.elements
+    ours = header.text("Manufacturer") == MAKER
     factor, notes = suv_factor(stack.frames[0]) if stack.modality == "PT" else (None, ())
     if conversion.inverted:
         notes = (*notes, "Stored as MONOCHROME1: values were turned over, so that bright is dense.")
@@ -100,6 +103,8 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
         axis_values=stack.axis_values,
         suv_factor=factor,
         series_id=stack.series_id,
+        # Of others it is not taken over: it is free text.
+        derivation=(header.text("DerivationDescription") or "") if ours else "",
         source=tuple(dict.fromkeys(frame.file.path for frames in stack.frames for frame in frames)),
         warnings=(*stack.warnings, *notes, *_other_notes(header.text("BurnedInAnnotation"))),
     )

@@ -26,6 +26,7 @@ StructureSetROISequence ROIContourSequence RTROIObservationsSequence ReferencedF
 GantryDetectorTilt TransferSyntaxUID MediaStorageSOPClassUID DirectoryRecordSequence SUVType CardiacNumberOfImages
 ExtendedOffsetTable ExtendedOffsetTableLengths LossyImageCompression EffectiveEchoTime AcquisitionStartCondition
 InPlanePhaseEncodingDirection ImageComments ComplexImageComponent AcquisitionMatrix DiffusionDirectionality
+VOILUTFunction DerivationDescription
 """
 """Keywords that are kept at the top level; inside kept sequences everything is."""
 
@@ -183,7 +184,11 @@ def _text(stored: Stored | list[Elements] | None) -> str | None:
 
 
 def _any_text(value: bytes) -> str | None:
-    return value.decode("latin-1").strip(" \0") or None
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return text.strip(" \0") or None
 
 
 def _any_numbers(value: bytes, vr: bytes, tag: int, order: str) -> tuple[float, ...]:

@@ -67,6 +67,7 @@ def _to_header(volume: Volume) -> dict[str, Any]:
         "classes": [label.model_dump() for label in volume.classes],
         "suv_factor": volume.suv_factor,
         "series_id": volume.series_id,
+        "derivation": volume.derivation,
         "warnings": volume.warnings,
     }
 
@@ -86,6 +87,7 @@ def _from_header(header: dict[str, Any], data: np.ndarray[Any, np.dtype[Any]]) -
         classes=tuple(LabelClass(**label) for label in header["classes"]),
         suv_factor=header["suv_factor"],
         series_id=header["series_id"],
+        derivation=header.get("derivation", ""),
         warnings=tuple(header["warnings"]),
     )
 

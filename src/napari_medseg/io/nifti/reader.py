@@ -67,6 +67,7 @@ def _oriented(
         axes=names,
         axis_values={"time": seconds} if seconds is not None and names[:1] == ("time",) else {},
         classes=header.classes,
+        derivation=known.get("derivation", ""),
         warnings=notes,
     )
     return nearest_zyx(stored)

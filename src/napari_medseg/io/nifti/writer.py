@@ -17,6 +17,7 @@ from napari_medseg.volume import Geometry, Volume
 STORABLE = {"?": np.uint8, "e": np.float32}
 """Types without a NIfTI code, and what holds them exactly."""
 LARGEST_NIFTI1_AXIS = 32767
+DESCRIPTION_BYTES = 79
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -36,6 +37,8 @@ def write_volume(volume: Volume, path: Path) -> None:
         if np.abs(header.get_qform() - affine).max() > 1e-3 * float(np.abs(affine).max()):
             header["qform_code"] = 0
     header.set_xyzt_units("mm", "sec")
+    # Programs that know no extension show this field: a synthesised image shall be known for one there, too.
+    header["descrip"] = volume.derivation.encode("ascii", "replace")[:DESCRIPTION_BYTES]
     if volume.kind == "labels":
         header.set_intent("label")
     elif "component" in volume.axes:
@@ -89,7 +92,12 @@ def _file_shape(volume: Volume) -> tuple[int, ...]:
 
 def _extension(volume: Volume) -> dict[str, Any]:
     """Return what NIfTI has no field for. No name and no identifier: a file may be passed on."""
-    known: dict[str, Any] = {"modality": volume.modality, "units": volume.units, "window": volume.window}
+    known: dict[str, Any] = {
+        "modality": volume.modality,
+        "units": volume.units,
+        "window": volume.window,
+        "derivation": volume.derivation or None,
+    }
     found = {key: value for key, value in known.items() if value is not None}
     if volume.geometry is None:
         found["geometry"] = None

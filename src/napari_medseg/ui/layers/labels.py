@@ -149,6 +149,7 @@ def _described(layer: "Labels", data: "NDArray[np.integer]", volume: Volume) -> 
         axes=volume.axes[-(data.ndim - len(volume.spatial_axes)) :] if data.ndim > len(volume.spatial_axes) else (),
         classes=classes_of(layer),
         series_id=volume.series_id,
+        source=volume.source,
         warnings=volume.warnings,
     )
 

@@ -187,6 +187,7 @@ def _labels_layer(image: "Image", labels: "NDArray[np.integer]", role: Role, nam
         kind="labels",
         modality=base.volume.modality,
         series_id=base.volume.series_id,
+        source=base.volume.source,
     )
     tag = replace(base, volume=volume, role=role, image=image.unique_id)
     count = len(base.volume.spatial_axes)

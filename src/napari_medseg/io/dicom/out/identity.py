@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from napari_medseg.io.dicom.decode import MAKER
 from napari_medseg.io.dicom.parser import looks_like_dicom
 
-MAKER = "napari-medseg"
 IMPLEMENTATION = UID("2.25.272778181288839723867567719703733759258")
 """Implementation Class UID: files with it are ours."""
 

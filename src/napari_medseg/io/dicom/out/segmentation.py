@@ -13,7 +13,8 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, generate_uid
 
 from napari_medseg.errors import WriteError
-from napari_medseg.io.dicom.out.identity import MAKER, completed, series_number, sign, software_version
+from napari_medseg.io.dicom.decode import MAKER
+from napari_medseg.io.dicom.out.identity import completed, series_number, sign, software_version
 from napari_medseg.io.dicom.out.source import Source, source_of
 from napari_medseg.io.dicom.out.terms import term_of
 from napari_medseg.io.dicom.segmentation import VALUE_ELEMENT, VALUE_GROUP, VALUE_OWNER

@@ -101,7 +101,7 @@ def _chosen(volume: Volume, stacks: list[Stack], *, same_grid: bool) -> Source:
         raise _other_grid(volume, stacks)
     found = fitting or stacks
     own = [one for one in found if one.series_id == volume.series_id] or found
-    if len({one.series_id for one in own}) > 1:
+    if len({one.series_id.partition("-")[0] for one in own}) > 1:
         names = ", ".join(one.name for one in own)
         raise WriteError(
             f"{volume.name} could belong to {len(own)} DICOM series: {names}.",
