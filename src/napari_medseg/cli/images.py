@@ -66,7 +66,8 @@ def convert(
 
     found = scan(source)
     if series is not None:
-        found = [item for item in found if item.series_id in (series, opaque_id(series))]
+        named = (series, opaque_id(series))
+        found = [item for item in found if item.series_id in named or item.series_id.partition("-")[0] in named]
     if not found:
         raise ReadError(f"{source} has no series {series!r}.", "List its series with `napari-medseg info`.")
     if len(found) > 1:

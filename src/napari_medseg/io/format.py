@@ -37,8 +37,9 @@ class ReadOptions:
         self.report(Progress(stage, done, total))
 
     def wants(self, series_id: str) -> bool:
-        """Return whether a series of this opaque id is to be read."""
-        return self.series is None or bool(self.series & {series_id}) or series_id in map(opaque_id, self.series)
+        """Return whether a volume is to be read: it, or the whole series that it is part of, was asked for."""
+        names = {series_id, series_id.partition("-")[0]}
+        return self.series is None or bool(names & {*self.series, *map(opaque_id, self.series)})
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Volume:
     suv_factor: float | None = None
     """For PET activity: multiply the values by it to get SUVbw in g/ml; None when the header does not allow it."""
     series_id: str | None = None
-    """Opaque identifier, equal for volumes of the same series; says nothing about the patient."""
+    """Opaque identifier of the series, followed by ``-2`` and the like if it makes several volumes; says nothing about
+    the patient."""
     warnings: tuple[str, ...] = field(default=())
     """What the reader had to decide or could not know, one sentence each."""
     derivation: str = ""

@@ -11,7 +11,7 @@ import pytest
 from napari_medseg import read
 from napari_medseg.errors import Cancelled, ReadError
 from napari_medseg.io import scan
-from napari_medseg.io.dicom import decode, files
+from napari_medseg.io.dicom import files, pictures
 from napari_medseg.progress import Control, Progress
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -125,7 +125,7 @@ def test_reading_reports_progress_and_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(files, "BATCH", 1)
-    monkeypatch.setattr(decode, "BATCH_BYTES", 1)
+    monkeypatch.setattr(pictures, "BATCH_BYTES", 1)
     folder = write_series(phantom, phantoms.lps_affine((2, 1, 1)))
     seen: list[Progress] = []
     read(folder, report=seen.append)
@@ -228,3 +228,25 @@ def test_a_damaged_file_is_left_out_and_named(
     assert any("1 damaged files" in note and "truncated" in note for note in volume.warnings)
     with pytest.raises(ReadError, match="truncated"):
         read(last)
+
+
+def test_each_volume_of_a_series_can_be_named_by_itself(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    for echo in (1, 2):
+        folder = write_series(
+            phantom + 100 * echo, phantoms.lps_affine((2, 1, 1)), Modality="MR", EchoNumbers=echo, EchoTime=5.0 * echo
+        )
+    ids = [info.series_id for info in scan(folder)]
+    assert [one.rpartition("-")[2] for one in ids] == ["1", "2"]
+    for echo, one in enumerate(ids, start=1):
+        (volume,) = read(folder, series=one)
+        assert volume.series_id == one
+        np.testing.assert_array_equal(volume.data, phantom + 100 * echo)
+    whole = ids[0].partition("-")[0]
+    assert len(read(folder, series=whole)) == len(read(folder, series="1.2.3.4")) == 2
+
+
+def test_a_slope_of_zero_means_none(tmp_path: Path, phantoms: SimpleNamespace, phantom: np.ndarray) -> None:
+    ds = phantoms.slice_dataset(phantom[0], RescaleSlope=0, RescaleIntercept=0)
+    np.testing.assert_array_equal(read(phantoms.save(ds, tmp_path / "a.dcm"))[0].data, phantom[0])

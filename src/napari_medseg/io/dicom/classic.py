@@ -109,7 +109,8 @@ def scale_of(header: Elements) -> Scale:
     if dose is not None and header.text("Modality") == "RTDOSE":
         return Scale(dose, 0.0)
     slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept")
-    return Scale(1.0 if slope is None else slope, intercept or 0.0)
+    # A slope of 0 would leave nothing of the image: some programs write it where they mean none.
+    return Scale(slope or 1.0, intercept or 0.0)
 
 
 def window_of(header: Elements) -> tuple[float, float] | None:

@@ -20,6 +20,7 @@ FRAME_TYPES = (
     "PETFrameTypeSequence",
     "XAXRFFrameCharacteristicsSequence",
 )
+COMPONENTS = {"P": "phase", "R": "real", "I": "imaginary"}
 POSITION_INDEX_TAGS = frozenset((0x00200032, 0x00209057, 0x00209056, 0x00200037, 0x00189327))
 """Dimension pointers that only say where a frame lies."""
 
@@ -87,7 +88,7 @@ def _frame(file: DicomFile, index: int, groups: Groups, pointers: list[int]) -> 
         apart=apart,
         scale=scale_of(values if values.values else header),
         window=window_of(groups.item("FrameVOILUTSequence")) or window_of(header),
-        label="" if component in ("", "MAGNITUDE", "M") else component.lower(),
+        label="" if component in ("", "MAGNITUDE", "M") else COMPONENTS.get(component, component.lower()),
         thickness=measures.number("SliceThickness") or header.number("SliceThickness"),
         step=measures.number("SpacingBetweenSlices") or header.number("SpacingBetweenSlices"),
         steps=_steps(header, groups, content, pointers),

@@ -1,5 +1,6 @@
 """Volumes of DICOM files: grouped, laid out in space, named and described before a single pixel is decoded."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +36,8 @@ class Stack:
     blends: tuple[Blend, ...] | None = None
     """How each slice of the grid is mixed from the frames; None if one to one."""
     warnings: tuple[str, ...] = ()
+    part: int = 0
+    """Number of the volume among several of one series, from 1; 0 if it is the only one."""
     flat: bool = False
     """Whether frames are pictures, one after another in a leading axis, instead of slices."""
 
@@ -55,8 +58,9 @@ class Stack:
 
     @property
     def series_id(self) -> str:
-        """Opaque identifier of the series."""
-        return opaque_id(str(self.first.apart[0]))
+        """Opaque identifier of the series, with the number of the volume where the series makes several."""
+        series = opaque_id(str(self.first.apart[0]))
+        return f"{series}-{self.part}" if self.part else series
 
     @property
     def name(self) -> str:
@@ -94,7 +98,18 @@ def stacks_of(found: Found) -> list[Stack]:
         raise damaged[0]
     notes = (f"{len(damaged)} damaged files were left out; the first: {damaged[0].problem}",) if damaged else ()
     stacks.sort(key=lambda stack: stack.first.file.elements.number("SeriesNumber") or 0.0)
-    return [replace(stack, warnings=(*stack.warnings, *notes)) for stack in stacks]
+    return _numbered([replace(stack, warnings=(*stack.warnings, *notes)) for stack in stacks])
+
+
+def _numbered(stacks: list[Stack]) -> list[Stack]:
+    """Number the volumes of series that make several, so that each can be named by itself."""
+    peers = Counter(stack.series_id for stack in stacks)
+    seen: Counter[str] = Counter()
+    found = []
+    for stack in stacks:
+        seen[stack.series_id] += 1
+        found.append(replace(stack, part=seen[stack.series_id]) if peers[stack.series_id] > 1 else stack)
+    return found
 
 
 def frames_of(file: DicomFile) -> list[Frame]:
