@@ -12,6 +12,8 @@ MEMORY_SHARE = 0.4
 """Share of the free memory above which a volume is opened lazily unless the caller says otherwise."""
 LAZY = 0.0
 """Share of memory that opens every volume lazily for which there is a way to."""
+SMALL_BYTES = 1 << 24
+"""An array that is not worth asking the system about; it is asked for every slice of a series."""
 DEFLATE_LIMIT = 1032
 """Deflate cannot shrink data by more than this factor."""
 
@@ -31,6 +33,8 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], what: str) -
     size = prod(int(n) for n in shape) * dtype.itemsize
     if size <= 0 or min(shape) < 1:
         raise ReadError(f"{what} claims the shape {shape}, which holds no voxel.", "The file is damaged.")
+    if size <= SMALL_BYTES:
+        return size
     free = psutil.virtual_memory().available
     if size > SHARE_OF_FREE_MEMORY * free:
         raise ReadError(

@@ -1,6 +1,7 @@
 """One compressed frame as an array: imagecodecs where it is much faster, pydicom's decoders for everything else."""
 
 import struct
+import threading
 from typing import Any
 
 import imagecodecs
@@ -36,9 +37,21 @@ START_OF_BOXES = b"\0\0\0\x0cjP  "
 FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 """Markers of JPEG and JPEG-LS whose segment says the size of the picture."""
 
+_threads = threading.local()
 
-def decoded(form: PixelFormat, data: bytes) -> NDArray[Any]:
-    """Return the frame that a codestream holds, as (rows, columns[, samples]); colours as RGB."""
+
+def decoded(form: PixelFormat, data: bytes, memory: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return the frame that a codestream holds, as (rows, columns[, samples]); colours as RGB.
+
+    Parameters
+    ----------
+    form : PixelFormat
+        Of the file.
+    data : bytes
+        One frame.
+    memory : (rows, columns) array, optional
+        Whose memory, of the size of the frame, may hold the result; it is used where that saves time.
+    """
     check_size((form.rows, form.columns, form.samples), form.dtype, form.file.path.name)
     syntax = form.file.transfer_syntax
     if syntax != RLELossless:
@@ -46,7 +59,7 @@ def decoded(form: PixelFormat, data: bytes) -> NDArray[Any]:
     if form.samples > 1 or syntax not in (RLELossless, *JPEG_LS, *JPEG_2000):
         return decoded_by_pydicom(form, data, compressed=True)
     if syntax == RLELossless:
-        frame = _run_length(form, data)
+        frame = _run_length(form, data, memory)
     elif syntax in JPEG_LS:
         frame = imagecodecs.jpegls_decode(data)
     else:
@@ -95,15 +108,15 @@ def _decoder(form: PixelFormat, *, compressed: bool) -> Decoder:
     return decoder
 
 
-def _run_length(form: PixelFormat, data: bytes) -> NDArray[Any]:
+def _run_length(form: PixelFormat, data: bytes, memory: NDArray[Any] | None) -> NDArray[Any]:
     """Return a frame of PackBits segments, one per byte of a number, the most significant first."""
     count, *offsets = struct.unpack_from("<16I", data)
     width = form.dtype.itemsize
     if count != width:
         raise ReadError(f"{form.file.path.name} has {count} run-length segments instead of {width}.", "It is damaged.")
     size = form.rows * form.columns
-    numbers = np.empty(size, f"u{width}")
-    space = np.empty(size + PADDING, np.uint8)
+    numbers = np.empty(size, f"u{width}") if memory is None else memory.reshape(-1).view(f"u{width}")
+    space = _scratch(size + PADDING)
     bounds = [*offsets[:count], len(data)]
     for number in range(count):
         plane = _unpacked(data[bounds[number] : bounds[number + 1]], space)
@@ -120,10 +133,18 @@ def _run_length(form: PixelFormat, data: bytes) -> NDArray[Any]:
     return numbers.view(form.dtype).reshape(form.rows, form.columns)
 
 
+def _scratch(size: int) -> NDArray[np.uint8]:
+    """Return bytes that this thread may use until it asks again: fresh memory costs more than decoding into it."""
+    space: NDArray[np.uint8] | None = getattr(_threads, "space", None)
+    if space is None or space.size != size:
+        space = _threads.space = np.empty(size, np.uint8)
+    return space
+
+
 def _unpacked(segment: bytes, space: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the bytes of a PackBits segment, in `space` if they fit."""
     try:
-        return np.asarray(imagecodecs.packbits_decode(segment, out=space))
+        return np.asarray(imagecodecs.packbits_decode(segment, out=space.data))
     except imagecodecs.ImcdError:
         # Longer than the picture, as some writers pad it: at most 64 times as long as the segment.
         return np.frombuffer(imagecodecs.packbits_decode(segment), np.uint8)

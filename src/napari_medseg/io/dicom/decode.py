@@ -1,19 +1,14 @@
 """Filling the array of a stack with values, file by file, without a second copy of the volume."""
 
-import os
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.io.dicom.compressed import stored_frames
 from napari_medseg.io.dicom.convert import Conversion
-from napari_medseg.io.dicom.frame import Frame
 from napari_medseg.io.dicom.pet import UNITS, suv_factor
+from napari_medseg.io.dicom.pictures import TooNarrowError, decode
 from napari_medseg.io.dicom.pixels import PixelFormat
-from napari_medseg.io.dicom.plain import can_fill, fill
 from napari_medseg.io.dicom.series import Stack, conversions_of, value_types
 from napari_medseg.io.format import ReadOptions
 from napari_medseg.io.limits import check_size
@@ -26,16 +21,6 @@ if TYPE_CHECKING:
 
 MAKER = "napari-medseg"
 """Manufacturer of the images that this package writes."""
-WORKERS = min(8, os.cpu_count() or 1)
-"""Threads that decode; decoders and numpy let others run meanwhile."""
-BATCH_BYTES = 1 << 22
-"""Of values that one task makes from files without compression."""
-COMPRESSED_BATCH = 2
-"""Compressed files that one task decodes."""
-
-
-class _TooNarrowError(Exception):
-    """A value does not fit the type that was tried."""
 
 
 def volume_of(stack: Stack, options: ReadOptions) -> Volume:
@@ -45,7 +30,7 @@ def volume_of(stack: Stack, options: ReadOptions) -> Volume:
     for dtype in narrow:
         try:
             return describe(stack, _values(stack, conversions, dtype, options, check=True))
-        except _TooNarrowError:
+        except TooNarrowError:
             continue
     return describe(stack, _values(stack, conversions, sure, options, check=False))
 
@@ -63,23 +48,10 @@ def _values(
     shape = stack.shape(rgb=rgb)
     check_size(shape, dtype, stack.first.file.path.name)
     values = np.empty((len(stack.frames), len(stack.frames[0]), *shape[-3 if rgb else -2 :]), dtype)
-    targets: dict[DicomFile, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
-    for step, volume in enumerate(stack.frames):
-        for number, frame in enumerate(volume):
-            targets[frame.file].append((frame, values[step, number]))
-    files = list(targets)
-    size = _batch_size(files[0], values.nbytes // len(files))
-    with ThreadPoolExecutor(WORKERS) as pool:
-        pending = [
-            pool.submit(_decode_files, [(targets[file], conversions[file]) for file in batch], check=check)
-            for batch in (files[start : start + size] for start in range(0, len(files), size))
-        ]
-        try:
-            for done, future in enumerate(pending):
-                options.step(f"Reading {stack.name}", done * size, len(files))
-                future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    targets = [
+        (frame, values[step, number]) for step, volume in enumerate(stack.frames) for number, frame in enumerate(volume)
+    ]
+    decode(targets, conversions, options, stage=f"Reading {stack.name}", check=check)
     return (values if stack.blends is None else _blended(values, stack)).reshape(shape)
 
 
@@ -109,50 +81,6 @@ def describe(stack: Stack, data: NDArray[Any]) -> Volume:
         warnings=(*stack.warnings, *notes, *_other_notes(header.text("BurnedInAnnotation"))),
     )
     return nearest_zyx(volume)
-
-
-def _batch_size(first: "DicomFile", bytes_per_file: int) -> int:
-    """Return how many files one task decodes: handing a task to a thread costs as much as reading a small file."""
-    if first.pixels is None or first.pixels.length is None:
-        return COMPRESSED_BATCH
-    return max(1, BATCH_BYTES // max(1, bytes_per_file))
-
-
-def _decode_files(work: "list[tuple[list[tuple[Frame, NDArray[Any]]], Conversion]]", *, check: bool) -> None:
-    for wanted, conversion in work:
-        _decode_file(wanted, conversion, check=check)
-
-
-def _decode_file(wanted: list[tuple[Frame, NDArray[Any]]], conversion: Conversion, *, check: bool) -> None:
-    """Fill the targets of the wanted frames of one file."""
-    form = conversion.form
-    if all(frame.tile is None and can_fill(form, target) for frame, target in wanted) and conversion.in_place:
-        for frame, target in wanted:
-            stored = fill(form, frame.index, target)
-            _check_fit(target.dtype, stored, frame, conversion, check=check)
-            conversion.into(target, stored, frame)
-        return
-    by_index: dict[int, list[tuple[Frame, NDArray[Any]]]] = defaultdict(list)
-    for frame, target in wanted:
-        by_index[frame.index].append((frame, target))
-    for entries, stored in zip(by_index.values(), stored_frames(form, list(by_index)), strict=True):
-        for frame, target in entries:
-            _check_fit(target.dtype, stored, frame, conversion, check=check)
-            conversion.into(target, _tile(stored, frame), frame)
-
-
-def _check_fit(
-    dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame, conversion: Conversion, *, check: bool
-) -> None:
-    if check and not conversion.fits(dtype, stored, frame):
-        raise _TooNarrowError
-
-
-def _tile(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
-    if frame.tile is None:
-        return stored
-    row, column = frame.tile
-    return stored[row : row + frame.rows, column : column + frame.columns]
 
 
 def _blended(values: NDArray[Any], stack: Stack) -> NDArray[Any]:

@@ -23,14 +23,16 @@ def plain_frames(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[Any]]
         yield _grey(form, data) if form.samples == 1 else decoded_by_pydicom(form, data)
 
 
-def can_fill(form: PixelFormat, target: NDArray[Any]) -> bool:
-    """Return whether frames can be read straight into arrays like `target`, one byte for each that is stored."""
+def can_fill(form: PixelFormat) -> bool:
+    """Return whether frames can be read straight into an array, one byte for each that is stored."""
+    return form.element.length is not None and form.element.inflated is None and not form.swapped
+
+
+def fits_memory(form: PixelFormat, target: NDArray[Any]) -> bool:
+    """Return whether the stored numbers of a frame are as large as the memory of `target`."""
     return (
-        form.element.length is not None
-        and form.element.inflated is None
-        and form.samples == 1
+        form.samples == 1
         and form.bits_allocated >= 8
-        and not form.swapped
         and target.flags.c_contiguous
         and target.dtype.itemsize == form.dtype.itemsize
         and target.nbytes * 8 == form.frame_bits
@@ -38,7 +40,10 @@ def can_fill(form: PixelFormat, target: NDArray[Any]) -> bool:
 
 
 def fill(form: PixelFormat, index: int, target: NDArray[Any]) -> NDArray[Any]:
-    """Read a frame into the memory of `target`, for which `can_fill` holds, and return it there in its stored type."""
+    """Read a frame into the memory of `target` and return it there in its stored type.
+
+    `can_fill` and `fits_memory` must hold.
+    """
     size = target.nbytes
     _check_there(form, index * size, size)
     stored = target.view(form.dtype)
