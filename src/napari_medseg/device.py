@@ -13,7 +13,7 @@ from napari_medseg.progress import Control, Event, Finished
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["float32", "bfloat16", "auto"]
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,15 @@ def compute_dtype(precision: Precision, device: "torch.device") -> "torch.dtype"
 
     Parameters
     ----------
-    precision : {"float32", "bfloat16", "auto"}
+    precision : {"float32", "bfloat16", "float16", "auto"}
         ``auto`` takes bfloat16 where `has_bf16`.
     device : torch.device
         Where the network runs.
     """
     import torch
 
+    if precision == "float16":
+        return torch.float16
     if precision == "bfloat16" or (precision == "auto" and has_bf16(device)):
         return torch.bfloat16
     return torch.float32

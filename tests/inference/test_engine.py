@@ -99,8 +99,10 @@ def test_resampled_logits_are_those_of_monai_s_inverse(shear):
     from monai.data.meta_tensor import MetaTensor
     from monai.transforms import SpatialResample
 
-    from napari_medseg.inference.resample import SlabResampler
-    from napari_medseg.inference.tiling import Slab
+    from napari_medseg.inference.blend import Block
+    from napari_medseg.inference.resample import Resampling
+    from napari_medseg.inference.tiling import plan_tiles
+    from napari_medseg.inference.unblock import ToImageGrid
 
     affine = scan("RAI", (1.3, 0.7, 2.1)).geometry.affine
     source = Geometry((17, 9, 21), affine)
@@ -113,12 +115,24 @@ def test_resampled_logits_are_those_of_monai_s_inverse(shear):
         dst_affine=torch.tensor(target.affine),
         spatial_size=target.shape,
     ).as_tensor()
-    resampler, ours = SlabResampler(source, target), torch.full((3, *target.shape), torch.nan)
-    for start, stop in ((0, 4), (4, 5), (5, 16), (16, 17)):
-        for planes in resampler.add(Slab(start, logits[:, start:stop])):
-            for k in range(3):
-                values = planes[k]
-                ours[k, planes.start : planes.start + len(values)] = values
+    plan = plan_tiles(source.shape, (5, 4, 6), 0.25)
+    to_image, ours, labels = (
+        ToImageGrid(plan, spec(), Resampling(source, target)),
+        torch.full(theirs.shape, torch.nan),
+        [],
+    )
+    for start in plan.starts:
+        following = [
+            next((n for n in line if n > a), size)
+            for a, line, size in zip(start, plan.lines, source.shape, strict=True)
+        ]
+        box = tuple(slice(a, b) for a, b in zip(start, following, strict=True))
+        part = to_image.add(Block(box, logits[(slice(None), *box)].clone()))
+        winners = part.winners()
+        for piece, values in part.pieces():
+            ours[(slice(None), *piece)] = values
+        labels.append((winners == ours[(slice(None), *part.box)].argmax(dim=0)).all())
+    assert all(labels)
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
     assert (ours == theirs).float().mean() > 0.99
 

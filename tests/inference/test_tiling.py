@@ -1,12 +1,16 @@
-"""Tiles cover a volume as MONAI's sliding window does, and blend to the same bits, whatever the slabs."""
+"""Tiles cover a volume as MONAI's sliding window does, and blend to the same bits, whatever the margins."""
+
+import tempfile
+from dataclasses import replace
 
 import pytest
 import torch
 from monai.inferers import SliceInferer, sliding_window_inference
 from torch import nn
 
+from napari_medseg.inference.blend import Blender, as_background, margins_of
 from napari_medseg.inference.network import Batches, Runner
-from napari_medseg.inference.tiling import SlabBlender, as_background, cut, importance, pad_to_plan, plan_tiles
+from napari_medseg.inference.tiling import cut, importance, plan_tiles
 
 CPU = torch.device("cpu")
 
@@ -22,21 +26,29 @@ def image(shape) -> torch.Tensor:
     return torch.randn((2, *shape), generator=torch.Generator().manual_seed(1))
 
 
-def blended(net, volume, tile, overlap, batch=1) -> torch.Tensor:
+def blended(net, volume, tile, overlap, batch=1, margin_bytes=1 << 30) -> torch.Tensor:
     plan = plan_tiles(volume.shape[1:], tile, overlap)
-    padded = pad_to_plan(volume, plan)
     batches = Batches(Runner(net, CPU, planar=tile[0] == 1), batch)
-    blender, slabs, done = SlabBlender(plan, 3, CPU), [], 0
+    blender, blocks, done = Blender(plan, 3, CPU, margin_bytes=margin_bytes), [], 0
     while done < len(plan.starts):
         starts = plan.starts[done : done + batch]
-        tiles = [logits for part in batches.forward(cut(padded, starts, plan.tile)) for logits in part]
-        for start, logits in zip(starts, tiles, strict=True):
-            slabs += blender.add(start, logits)
+        tiles = cut(lambda box: volume[(slice(None), *box)], plan, starts)
+        logits = [logits for part in batches.forward(tiles) for logits in part]
+        for start, tile_logits in zip(starts, logits, strict=True):
+            blocks += blender.add(start, tile_logits)
         done += len(starts)
-    slabs += blender.finish()
-    starts = [slab.start for slab in slabs]
-    assert starts == [0, *torch.tensor([slab.logits.shape[1] for slab in slabs]).cumsum(0).tolist()[:-1]]
-    return torch.cat([slab.logits for slab in slabs], dim=1)
+    return joined([*blocks, *blender.finish()], plan)
+
+
+def joined(blocks, plan, classes=3) -> torch.Tensor:
+    """Return the blocks in one volume, after checking that they cover it once."""
+    logits, times = torch.full((classes, *plan.shape), torch.nan), torch.zeros(plan.shape)
+    for block in blocks:
+        times[block.box] += 1
+        if block.logits is not None:
+            logits[(slice(None), *block.box)] = block.logits
+    assert (times == 1).all()
+    return logits
 
 
 @pytest.mark.parametrize(
@@ -51,12 +63,12 @@ def blended(net, volume, tile, overlap, batch=1) -> torch.Tensor:
         ((33, 16, 16), (16, 16, 16), 0.0),
     ],
 )
-@pytest.mark.parametrize("batch", [1, 3])
-def test_blended_logits_are_those_of_monai_bit_by_bit(shape, tile, overlap, batch):
+@pytest.mark.parametrize(("batch", "margin_bytes"), [(1, 1 << 30), (3, 1 << 30), (1, 20_000), (2, 0)])
+def test_blended_logits_are_those_of_monai_bit_by_bit(shape, tile, overlap, batch, margin_bytes):
     net, volume = network(3), image(shape)
     with torch.inference_mode():
         expected = sliding_window_inference(volume[None], tile, batch, net, overlap=overlap, mode="gaussian")[0]
-    assert torch.equal(blended(net, volume, tile, overlap, batch), expected)
+    assert torch.equal(blended(net, volume, tile, overlap, batch, margin_bytes), expected)
 
 
 @pytest.mark.parametrize(("shape", "tile"), [((5, 31, 19), (16, 16)), ((3, 11, 40), (16, 16)), ((1, 20, 20), (8, 12))])
@@ -82,10 +94,22 @@ def test_a_tile_counts_most_in_its_middle():
     assert weights.min() > 0
 
 
-def test_memory_grows_with_a_row_of_tiles_and_not_with_the_volume():
-    plan = plan_tiles((1000, 20, 20), (8, 8, 8), 0.25)
-    blender = SlabBlender(plan, 5, CPU)
-    assert blender._sums.shape == (5, 8, 20, 20)
+@pytest.mark.parametrize("margin_bytes", [1 << 30, 5 * 4 * 8 * 4 * 40, 0])
+def test_memory_grows_neither_with_the_volume_nor_with_its_cross_section(margin_bytes, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    plan = plan_tiles((80, 40, 40), (8, 8, 8), 0.5)
+    blender, tile, held = Blender(plan, 5, CPU, margin_bytes=margin_bytes), torch.ones((5, 8, 8, 8)), 0
+    rows, layers = margins_of(plan, 5)
+    assert (rows, layers) == (4 * 5 * 8 * 4 * 40, 4 * 5 * 4 * 40 * 40)
+    for start in plan.starts:
+        for block in blender.add(start, tile.clone()):
+            assert torch.allclose(block.logits, torch.tensor(1.0))
+        held = max(held, sum(sums.nbytes for sums in blender._margins._here.values()))
+    assert held <= max(margin_bytes, 0) + 4 * 5 * 8 * 8 * 8 + (rows + layers) * (margin_bytes >= rows + layers)
+    assert any(tmp_path.iterdir()) == (margin_bytes < rows + layers)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    del blender
+    assert not any(tmp_path.iterdir())
 
 
 class Hungry(nn.Module):
@@ -120,16 +144,43 @@ def test_training_mode_is_restored():
 
 
 def test_voxels_of_no_tile_have_no_logits_until_they_are_made_background():
-    plan = plan_tiles((20, 4, 8), (4, 4, 4), 0.0)
-    blender = SlabBlender(plan, 3, torch.device("cpu"))
+    whole = plan_tiles((20, 4, 8), (4, 4, 4), 0.0)
+    chosen = ((4, 0, 0), (16, 0, 4))
     tile = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 4, 4, 4)
-    slabs = [*blender.add((4, 0, 0), tile), *blender.add((16, 0, 4), tile), *blender.finish()]
-    logits = torch.cat([slab.logits for slab in slabs], dim=1)
     touched = torch.zeros((20, 4, 8), dtype=torch.bool)
     touched[4:8, :, :4], touched[16:, :, 4:] = True, True
-    assert logits.shape == (3, 20, 4, 8)
-    assert torch.equal(logits[1].isnan(), ~touched)
-    assert torch.allclose(logits[2][touched], torch.tensor(2.0))
-    background = torch.cat([as_background(slab).logits for slab in slabs], dim=1)
-    assert torch.equal(background.argmax(dim=0), torch.where(touched, 2, 0))
-    assert background[:, ~touched].softmax(dim=0)[0].min() > 1 - 1e-6
+    for plan in (whole, replace(whole, starts=chosen)):
+        blender = Blender(plan, 3, CPU)
+        blocks = [block for start in chosen for block in blender.add(start, tile.clone())]
+        blocks += blender.finish()
+        logits = joined(blocks, plan)
+        assert torch.equal(logits[1].isnan(), ~touched)
+        assert torch.allclose(logits[2][touched], torch.tensor(2.0))
+    partly = plan_tiles((4, 4, 6), (4, 4, 4), 0.25)
+    blender = Blender(partly, 3, CPU)
+    left, right = [*blender.add((0, 0, 0), tile.clone()), *blender.finish()]
+    assert (left.whole, right.whole) == (True, False)
+    background = as_background(right).logits
+    assert background.argmax(dim=0)[0, 0].tolist() == [2, 2, 0, 0]
+    assert background.softmax(dim=0)[0, ..., 2:].min() > 1 - 1e-6
+
+
+def test_what_a_network_still_holds_is_not_changed():
+    class Stubborn(nn.Module):
+        """Answers with its input, a buffer of its own, or one number seen many times."""
+
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.kind = kind
+            self.register_buffer("answer", torch.ones((1, 2, 4, 4, 4)))
+
+        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+            kinds = {"input": tiles, "buffer": self.answer, "number": self.answer[:, :, :1].expand(1, 2, 4, 4, 4)}
+            return kinds[self.kind]
+
+    for kind in ("input", "buffer", "number"):
+        network, tiles = Stubborn(kind), torch.ones((1, 2, 4, 4, 4))
+        with torch.inference_mode():
+            Runner(network, CPU)(tiles).mul_(7)
+        assert (network.answer == 1).all()
+        assert (tiles == 1).all()

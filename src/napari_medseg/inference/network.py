@@ -22,7 +22,7 @@ class Runner:
         On `device`; in evaluation mode only while it runs.
     device : torch.device
         Where it runs.
-    precision : {"float32", "bfloat16", "auto"}
+    precision : {"float32", "bfloat16", "float16", "auto"}
         Number format of its arithmetic.
     planar : bool
         Whether the network takes planes, so that tiles have a z of 1.
@@ -39,21 +39,33 @@ class Runner:
 
     @torch.inference_mode()
     def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Return the (tile, class, z, y, x) logits of (tile, channel, z, y, x) tiles, on the device."""
+        """Return the (tile, class, z, y, x) float32 logits of (tile, channel, z, y, x) tiles, on the device.
+
+        They are in memory of their own, free to be changed.
+        """
         tiles = tiles.to(self.device)
         training = self.network.training
         self.network.eval()
         try:
             views = mirrorings(self.flip_axes, self.planar)
-            return self._logits(tiles) if len(views) == 1 else self._mean(tiles, views)
+            return self._own(self._logits(tiles), tiles) if len(views) == 1 else self._mean(tiles, views)
         finally:
             self.network.train(training)
 
     def _logits(self, tiles: torch.Tensor) -> torch.Tensor:
         dtype = compute_dtype(self.precision, self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not torch.float32):
             logits = self.network(tiles.squeeze(2)).unsqueeze(2) if self.planar else self.network(tiles)
         return torch.as_tensor(logits).float()
+
+    def _own(self, logits: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
+        """Return a copy of logits that the network still holds, or that are many views of one number."""
+        held = (tiles, *self.network.parameters(), *self.network.buffers())
+        address = logits.untyped_storage().data_ptr()
+        shared = logits.numel() != logits.untyped_storage().nbytes() // logits.element_size()
+        if shared or any(tensor.untyped_storage().data_ptr() == address for tensor in held):
+            return logits.contiguous() if shared and 0 in logits.stride() else logits.clone()
+        return logits
 
     def _mean(self, tiles: torch.Tensor, views: list[tuple[int, ...]]) -> torch.Tensor:
         """Return the logarithm of the mean probabilities of mirrored tiles."""
@@ -80,10 +92,16 @@ def mirrorings(axes: tuple[int, ...], planar: bool) -> list[tuple[int, ...]]:
     return [chosen for count in range(len(dims) + 1) for chosen in combinations(dims, count)]
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether an error of torch says that memory ran out, on a GPU or on the CPU."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or on the CPU."""
     signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+class TileTooLarge(DeviceError):  # noqa: N818 - what is too large, for whoever can make it smaller
+    """There is not enough memory for one tile."""
 
 
 class Batches:
@@ -98,7 +116,7 @@ class Batches:
     """
 
     def __init__(self, run: Runner, size: int) -> None:
-        self._run = run
+        self.run = run
         self.size = size
 
     def forward(self, tiles: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -106,7 +124,7 @@ class Batches:
 
         Raises
         ------
-        DeviceError
+        TileTooLarge
             If there is not enough memory for one tile.
         """
         done = 0
@@ -121,16 +139,16 @@ class Batches:
 
     def _try(self, part: torch.Tensor) -> torch.Tensor | None:
         try:
-            return self._run(part)
-        except RuntimeError as error:
+            return self.run(part)
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         # Only now that the error is gone are its frames, and the tensors in them.
-        release_memory(self._run.device)
+        release_memory(self.run.device)
         if len(part) == 1:
             shape = " x ".join(map(str, part.shape[2:]))
-            raise DeviceError(
-                f"The memory of {self._run.device} is too small for one tile of {shape} voxels.",
+            raise TileTooLarge(
+                f"The memory of {self.run.device} is too small for one tile of {shape} voxels.",
                 "Close other programs that use it, choose the device cpu, or use a model with smaller tiles.",
             )
         return None

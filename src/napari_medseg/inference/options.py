@@ -1,5 +1,6 @@
 """How to predict."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,13 +25,24 @@ class PredictOptions(BaseModel):
 
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """Number format of the network's arithmetic; ``auto`` takes the faster bfloat16 where the processor computes in
-    it, and then a few voxels on borders may differ."""
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """Number format of the network's arithmetic. ``float32`` is what MONAI does alone. With ``auto``, larger jobs begin
+    with a short measurement of number formats, memory formats and batch sizes on a tile of the image, and take the
+    fastest that gives the same labels to one voxel in a thousand; what it found is remembered for the device and the
+    network, and smaller jobs take float32."""
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Order of the network's numbers in memory; ``auto`` is part of the measurement of precision ``auto``, and else
+    contiguous."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether PyTorch compiles the network first, which takes a minute; ``auto`` is part of the measurement of
+    precision ``auto``, for jobs that are long enough, and else off."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of the CPU; None leaves PyTorch's choice."""
     overlap: Annotated[float, Field(ge=0, le=0.9)] = OVERLAP
     """Share of a tile that it has in common with the next; more is slower and smoother."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Tiles at once; None chooses from the network. Too many for the memory are reduced on the way."""
+    """Tiles at once; None chooses from the network, or by the measurement of precision ``auto``. Too many for the
+    memory are reduced on the way."""
     probabilities: bool = False
     """Whether to keep the probability of every class, in addition to the labels."""
     uncertainty: bool = False
@@ -40,5 +52,9 @@ class PredictOptions(BaseModel):
     averaged, which takes twice as long for each axis. A network for planes is not mirrored along axis 0."""
     skip_air: bool = True
     """Whether tiles that the model knows to be background by the image's values alone are not computed."""
+    region: tuple[tuple[int, int], ...] | Path | None = None
+    """Where to predict: first voxel and end along each of the image's own axes, or a file of labels on the image's grid
+    whose nonzero voxels count. Only tiles that touch it are computed; inside, labels are as without a region, and
+    outside is background."""
     postprocessing: PostProcessing = PostProcessing()
     """Steps after the network, on the labels; probabilities stay as the network gave them."""

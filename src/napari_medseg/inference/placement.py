@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import BundleError, DataError
+from napari_medseg.inference.scratch import zeros
 from napari_medseg.models import ModelSpec
 from napari_medseg.volume import Geometry, Volume
 
@@ -120,7 +121,7 @@ def channels_first(volume: Volume, channels: int, model: str) -> NDArray[Any]:
     DataError
         If the image has another number of channels, with what to do.
     """
-    data = np.asarray(volume.data)
+    data = _at_hand(volume)
     if volume.rgb:
         data = np.moveaxis(data, -1, len(volume.axes))
     lead = data.shape[: data.ndim - len(volume.spatial_shape)]
@@ -136,6 +137,19 @@ def channels_first(volume: Volume, channels: int, model: str) -> NDArray[Any]:
     if data.dtype.kind not in "biuf":
         raise DataError(f"{volume.name} has values of type {data.dtype}, not real numbers.", "Convert it first.")
     return data.reshape(channels, *volume.spatial_shape)
+
+
+def _at_hand(volume: Volume) -> NDArray[Any]:
+    """Return the array of an image; a lazy one is computed chunk by chunk, into a temporary file if it is large."""
+    data = volume.data
+    if isinstance(data, np.ndarray):
+        return data
+    from dask.array import store
+
+    held = zeros(data.shape, data.dtype)
+    # Chunks do not overlap, so they can be written at the same time.
+    store(data, held, lock=False)
+    return held
 
 
 def _as_volume(geometry: Geometry) -> Geometry:

@@ -6,12 +6,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.device import Precision
-from napari_medseg.inference.decode import class_values, strongest
-from napari_medseg.inference.engine import tile_of
+from napari_medseg.inference.blend import Blender
+from napari_medseg.inference.decode import class_values
 from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.preprocess import ModelGrid
 from napari_medseg.inference.resample import AxisWeights, axis_weights
-from napari_medseg.inference.tiling import Slab, SlabBlender, cut, pad_to_plan, plan_tiles
+from napari_medseg.inference.tiled import tile_of
+from napari_medseg.inference.tiling import Box3, cut, plan_tiles
+from napari_medseg.inference.unblock import winners_of
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import OVERLAP, tiles_at_once
 
@@ -52,7 +54,7 @@ def predict_slice(
     if weights is not None:
         for kept in sorted({0, 1, 2} - {across}):
             logits = weights[kept].along(logits.double(), kept + 1).float()
-    values = class_values(strongest(logits)[0], spec.classes)
+    values = class_values(winners_of(spec)(logits), spec.classes)
     own = grid.placement.from_grid(values)
     return np.ascontiguousarray(own if own.ndim == 2 else own.take(0, axis=axis))
 
@@ -64,20 +66,27 @@ def _slice_logits(
     tile = tile_of(spec)
     size, depth = grid.shape[across], tile[across]
     start = min(max(position - depth // 2, 0), max(size - depth, 0))
-    block = grid.image.narrow(across + 1, start, min(depth, size))
-    plan = plan_tiles(block.shape[1:], tile, OVERLAP)
-    padded = pad_to_plan(block, plan)
+    thick = slice(start, start + min(depth, size))
+    shape = tuple(thick.stop - thick.start if axis == across else n for axis, n in enumerate(grid.shape))
+
+    def read(box: Box3) -> torch.Tensor:
+        z, y, x = (
+            slice(rows.start + start, rows.stop + start) if axis == across else rows for axis, rows in enumerate(box)
+        )
+        return grid.read((z, y, x))
+
+    plan = plan_tiles(shape, tile, OVERLAP)
     run = Runner(network, next(network.parameters()).device, precision, spec.dims == 2)
     batches = Batches(run, tiles_at_once(spec))
-    blender = SlabBlender(plan, len(spec.classes), run.device)
-    slabs: list[Slab] = []
+    blender = Blender(plan, spec.outputs, run.device)
+    blended = torch.empty((spec.outputs, *shape), device=run.device)
     for done in range(0, len(plan.starts), tiles_at_once(spec)):
         starts = plan.starts[done : done + tiles_at_once(spec)]
-        tiles = (tile for part in batches.forward(cut(padded, starts, tile)) for tile in part)
+        tiles = (tile for part in batches.forward(cut(read, plan, starts)) for tile in part)
         for first, logits in zip(starts, tiles, strict=True):
-            slabs += blender.add(first, logits)
-    slabs += blender.finish()
-    blended = torch.cat([slab.logits for slab in slabs], dim=1)
+            for block in blender.add(first, logits):
+                assert block.logits is not None
+                blended[(slice(None), *block.box)] = block.logits
     return blended.narrow(across + 1, position - start, 1).cpu()
 
 

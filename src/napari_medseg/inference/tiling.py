@@ -1,16 +1,16 @@
-"""Overlapping tiles over a volume, blended with a Gaussian, slab by slab.
+"""Where overlapping tiles lie on a volume, in what order, and how much each of their voxels counts.
 
-Order of tiles, weights and every rounding are those of MONAI's ``sliding_window_inference``, but finished planes leave
-as soon as no later tile touches them, so memory grows with one row of tiles and not with the volume.
+Order and weights are those of MONAI's ``sliding_window_inference``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
 
 Shape3 = tuple[int, int, int]
+Box3 = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class TilePlan:
     """Voxels of a tile along (z, y, x)."""
     padding: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     """Voxels added before and after, along (z, y, x)."""
+    lines: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    """First voxels of the tiles on the padded volume, rising, along (z, y, x)."""
     starts: tuple[Shape3, ...]
-    """First voxel of each tile on the padded volume, in the order of computation: z outermost."""
+    """First voxel of each tile to compute, in order: z outermost. All combinations of `lines`, or a part of them."""
 
     @property
     def padded_shape(self) -> Shape3:
@@ -55,8 +57,18 @@ def plan_tiles(shape: Sequence[int], tile: Sequence[int], overlap: float) -> Til
     lines = [_starts(n + extra, t, overlap) for n, t, extra in zip(shape, tile, lacking, strict=True)]
     z, y, x = shape
     dz, dy, dx = tile
-    starts = tuple((a, b, c) for a, b, c in product(*lines))
-    return TilePlan((z, y, x), (dz, dy, dx), (pad_z, pad_y, pad_x), starts)
+    return complete_plan((z, y, x), (dz, dy, dx), (pad_z, pad_y, pad_x), (lines[0], lines[1], lines[2]))
+
+
+def complete_plan(
+    shape: Shape3,
+    tile: Shape3,
+    padding: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
+    lines: tuple[Sequence[int], Sequence[int], Sequence[int]],
+) -> TilePlan:
+    """Return the plan with a tile at every combination of first voxels along (z, y, x)."""
+    z, y, x = (tuple(line) for line in lines)
+    return TilePlan(shape, tile, padding, (z, y, x), tuple(product(z, y, x)))
 
 
 def _starts(size: int, tile: int, overlap: float) -> list[int]:
@@ -67,17 +79,18 @@ def _starts(size: int, tile: int, overlap: float) -> list[int]:
     return [min(k * step, size - tile) for k in range(count)]
 
 
-def without_air(plan: TilePlan, matter: torch.Tensor) -> TilePlan:
-    """Return the plan without the tiles that hold no voxel of `matter`, a (z, y, x) bool volume without padding."""
-    kept = []
-    for start in plan.starts:
-        box = (
-            slice(max(first - before, 0), first - before + size)
-            for first, (before, _), size in zip(start, plan.padding, plan.tile, strict=True)
-        )
-        if matter[tuple(box)].any():
-            kept.append(start)
-    return replace(plan, starts=tuple(kept))
+def box_of(plan: TilePlan, start: Shape3) -> Box3:
+    """Return the part of the volume, without padding, that the tile beginning at `start` shows."""
+    z, y, x = (
+        slice(max(first - before, 0), min(first - before + edge, size))
+        for first, (before, _), edge, size in zip(start, plan.padding, plan.tile, plan.shape, strict=True)
+    )
+    return z, y, x
+
+
+def only_tiles(plan: TilePlan, wanted: Callable[[Box3], bool]) -> TilePlan:
+    """Return the plan with those of its tiles whose part of the volume, without padding, is wanted."""
+    return replace(plan, starts=tuple(start for start in plan.starts if wanted(box_of(plan, start))))
 
 
 def importance(tile: Sequence[int], device: torch.device) -> torch.Tensor:
@@ -88,105 +101,32 @@ def importance(tile: Sequence[int], device: torch.device) -> torch.Tensor:
     return weights
 
 
-def pad_to_plan(image: torch.Tensor, plan: TilePlan) -> torch.Tensor:
-    """Return the (channel, z, y, x) volume with the plan's padding of zeros."""
-    sides = [side for pad in reversed(plan.padding) for side in pad]
-    return torch.nn.functional.pad(image, sides) if any(sides) else image
-
-
-def cut(padded: torch.Tensor, starts: Sequence[Shape3], tile: Shape3) -> torch.Tensor:
-    """Return the (tile, channel, z, y, x) tiles that begin at `starts` of a padded (channel, z, y, x) volume."""
-    boxes = [tuple(slice(a, a + n) for a, n in zip(start, tile, strict=True)) for start in starts]
-    return torch.stack([padded[(slice(None), *box)] for box in boxes])
-
-
-@dataclass(frozen=True, eq=False)
-class Slab:
-    """Blended planes that are complete."""
-
-    start: int
-    """Index of the first plane along z, on the volume without padding."""
-    logits: torch.Tensor
-    """(class, plane, y, x) float32."""
-
-
-CERTAIN = 30.0
-"""By how much the logit of background exceeds the others where no tile was computed."""
-
-
-def as_background(slab: Slab) -> Slab:
-    """Return a slab in which voxels that no tile touched are certainly background; changes the slab's own logits."""
-    untouched = slab.logits[:1].isnan()
-    slab.logits.masked_fill_(untouched, -CERTAIN)
-    slab.logits[:1].masked_fill_(untouched, 0.0)
-    return slab
-
-
-class SlabBlender:
-    """Adds weighted tiles up, and gives each plane away once no later tile can touch it.
-
-    Tiles have to come in the order of the plan. Voxels that no tile touched have logits that are nan (0 / 0).
+def cut(read: Callable[[Box3], torch.Tensor], plan: TilePlan, starts: Sequence[Shape3]) -> torch.Tensor:
+    """Return (tile, channel, z, y, x) tiles of an image, with the plan's padding of zeros.
 
     Parameters
     ----------
+    read : callable
+        Returns the (channel, z, y, x) values of a part of the image, without padding.
     plan : TilePlan
         Where the tiles lie.
-    classes : int
-        Channels of the network's output.
-    device : torch.device
-        Where the sums are kept.
+    starts : sequence of (z, y, x)
+        First voxels of the tiles, as in the plan.
     """
+    # A volume that is padded has one tile along that axis, so the padding is that of the plan.
+    sides = [side for pad in reversed(plan.padding) for side in pad]
+    tiles = [read(box_of(plan, start)) for start in starts]
+    return torch.stack([torch.nn.functional.pad(tile, sides) for tile in tiles] if any(sides) else tiles)
 
-    def __init__(self, plan: TilePlan, classes: int, device: torch.device) -> None:
-        self._plan = plan
-        _, height, width = plan.padded_shape
-        self._sums = torch.zeros((classes, plan.tile[0], height, width), device=device)
-        self._weights = torch.zeros((1, plan.tile[0], height, width), device=device)
-        self._weight = importance(plan.tile, device)
-        self._base = 0
 
-    @staticmethod
-    def memory_bytes(plan: TilePlan, classes: int) -> int:
-        """Return the most bytes that a blender needs: the sums, and as much again while planes leave."""
-        _, height, width = plan.padded_shape
-        return 2 * 4 * (classes + 1) * plan.tile[0] * height * width
+@dataclass(frozen=True)
+class TilingRule:
+    """How tiles cover a volume and are blended; by default as MONAI does."""
 
-    def add(self, start: Shape3, logits: torch.Tensor) -> Iterator[Slab]:
-        """Blend one tile in, after yielding the planes before it that are complete.
-
-        Parameters
-        ----------
-        start : (z, y, x) tuple of int
-            As in the plan.
-        logits : (class, z, y, x) tensor
-            The network's output for the tile.
-        """
-        yield from self._give_until(start[0])
-        _, y, x = start
-        _, height, width = self._plan.tile
-        box = (slice(None), slice(None), slice(y, y + height), slice(x, x + width))
-        self._sums[box] += logits.to(self._sums.device, torch.float32) * self._weight
-        self._weights[box] += self._weight
-
-    def finish(self) -> Iterator[Slab]:
-        """Yield the remaining planes."""
-        yield from self._give_until(self._plan.padded_shape[0])
-
-    def _give_until(self, base: int) -> Iterator[Slab]:
-        while self._base < base:
-            yield from self._give(min(base - self._base, self._plan.tile[0]))
-
-    def _give(self, count: int) -> Iterator[Slab]:
-        (before, _), (top, _), (left, _) = self._plan.padding
-        depth, height, width = self._plan.shape
-        first = max(self._base, before)
-        stop = min(self._base + count, before + depth)
-        if stop > first:
-            rows = slice(first - self._base, stop - self._base)
-            box = (slice(None), rows, slice(top, top + height), slice(left, left + width))
-            yield Slab(first - before, self._sums[box] / self._weights[box])
-        for sums in (self._sums, self._weights):
-            kept = sums[:, count:].clone()
-            sums[:, : kept.shape[1]] = kept
-            sums[:, kept.shape[1] :] = 0
-        self._base += count
+    plan: Callable[[Sequence[int], Sequence[int], float], TilePlan] = plan_tiles
+    """Volume, tile and overlap, as for `plan_tiles`, to the plan."""
+    importance: Callable[[Sequence[int], torch.device], torch.Tensor] = importance
+    """Tile and device, as for `importance`, to the positive (z, y, x) float32 weights."""
+    nearest: tuple[bool, bool, bool] = (False, False, False)
+    """Axes (z, y, x) along which logits take the nearest voxel of the network's grid, instead of a linear mixture, when
+    they return to the image's grid."""

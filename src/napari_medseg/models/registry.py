@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from math import prod
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -162,6 +163,14 @@ def architecture(name: str) -> Architecture[Any]:
 def network_def(spec: ModelSpec) -> NetworkDef:
     """Return the class and the arguments of the network that `spec` describes."""
     return architecture(spec.architecture).network_def(spec)
+
+
+def edge_divisor(spec: ModelSpec) -> tuple[int, int, int]:
+    """Return the numbers that the (z, y, x) edges of a tile must be multiples of; z is 1 for planes."""
+    strides = network_def(spec).arguments.get("strides", ())
+    stages = [(stage,) * spec.dims if isinstance(stage, int) else tuple(stage) for stage in strides]
+    z, y, x = (1, *(prod(stage[axis] for stage in stages) for axis in range(spec.dims)))[-3:]
+    return z, y, x
 
 
 def build(spec: ModelSpec) -> "nn.Module":

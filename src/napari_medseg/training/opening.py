@@ -5,7 +5,7 @@ from collections.abc import Generator
 from napari_medseg.data.augment import Augmentation
 from napari_medseg.data.split import HeldOut, hold_out
 from napari_medseg.device import choose, compute_dtype
-from napari_medseg.inference.engine import tile_of
+from napari_medseg.inference.tiled import tile_of
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.tasks import task_named

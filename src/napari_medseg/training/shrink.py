@@ -1,13 +1,11 @@
 """What to do when a step does not fit into memory."""
 
-from math import prod
-
 import torch
 
 from napari_medseg.data.patches import Shape3
 from napari_medseg.errors import DeviceError
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.registry import network_def
+from napari_medseg.models.registry import edge_divisor
 from napari_medseg.progress import Note
 from napari_medseg.training.checkpoint import State
 
@@ -39,7 +37,7 @@ def shrink(state: State, spec: ModelSpec, device: torch.device) -> Note:
     if state.batch_size > 1:
         state.batch_size //= 2
     else:
-        state.patch = _smaller(state.patch, _divisor(spec), device)
+        state.patch = _smaller(state.patch, edge_divisor(spec), device)
     size = " x ".join(str(n) for n in state.patch if n > 1)
     return Note(
         f"Memory ran short on {device}; going on with {state.batch_size} patches of {size} voxels per step.", "warning"
@@ -60,10 +58,3 @@ def _smaller(patch: Shape3, divisor: tuple[int, ...], device: torch.device) -> S
     longest = max(fitting, key=lambda axis: patch[axis])
     z, y, x = (size // 2 if axis == longest else size for axis, size in enumerate(patch))
     return z, y, x
-
-
-def _divisor(spec: ModelSpec) -> tuple[int, ...]:
-    """Return the numbers that the (z, y, x) edges of a patch must be multiples of."""
-    strides = network_def(spec).arguments.get("strides", ())
-    stages = [(stage,) * spec.dims if isinstance(stage, int) else tuple(stage) for stage in strides]
-    return (1, *(prod(stage[axis] for stage in stages) for axis in range(spec.dims)))[-3:]

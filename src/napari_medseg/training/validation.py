@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.data.split import HeldOut
-from napari_medseg.inference.engine import tile_of
+from napari_medseg.inference.blend import Blender, Block
 from napari_medseg.inference.network import Batches, Runner
-from napari_medseg.inference.tiling import Shape3, SlabBlender, TilePlan, cut, pad_to_plan, plan_tiles
+from napari_medseg.inference.tiled import tile_of
+from napari_medseg.inference.tiling import Shape3, TilePlan, box_of, cut, plan_tiles
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import OVERLAP, tiles_at_once
 from napari_medseg.tasks import UNLABELLED, Task
@@ -92,39 +93,32 @@ class Validator:
     def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3]) -> NDArray[np.int16]:
         """Return (z, y, x) class indices where tiles were predicted, and -1 elsewhere."""
         plan = _plan(case, self._spec)
-        padded = pad_to_plan(case.grid.image, plan)
         run = Runner(network, next(network.parameters()).device, self._precision, self._spec.dims == 2)
         size = tiles_at_once(self._spec)
         batches = Batches(run, size)
         predicted = np.full(plan.shape, -1, np.int16)
-        blender = SlabBlender(plan, len(self._spec.classes), run.device)
+        blender = Blender(plan, self._spec.outputs, run.device)
         for done in range(0, len(starts), size):
             part = starts[done : done + size]
-            tiles = (tile for some in batches.forward(cut(padded, part, plan.tile)) for tile in some)
+            tiles = (tile for some in batches.forward(cut(case.grid.read, plan, part)) for tile in some)
             for start, logits in zip(part, tiles, strict=True):
-                for slab in blender.add(start, logits):
-                    _fill(predicted, slab.start, slab.logits)
-        for slab in blender.finish():
-            _fill(predicted, slab.start, slab.logits)
+                for block in blender.add(start, logits):
+                    _fill(predicted, block)
+        for block in blender.finish():
+            _fill(predicted, block)
         return predicted
 
 
-def _fill(predicted: NDArray[np.int16], start: int, logits: torch.Tensor) -> None:
-    winners = logits.argmax(dim=0).to(torch.int16)
-    # planes that no tile touched are 0 / 0
-    winners[logits[0].isnan()] = -1
-    rows = winners.cpu().numpy()
-    predicted[start : start + len(rows)] = rows
+def _fill(predicted: NDArray[np.int16], block: Block) -> None:
+    if block.logits is not None:
+        winners = block.logits.argmax(dim=0).to(torch.int16)
+        if not block.whole:
+            winners[block.logits[0].isnan()] = -1
+        predicted[block.box] = winners.cpu().numpy()
 
 
 def _plan(case: LoadedCase, spec: ModelSpec) -> TilePlan:
     return plan_tiles(case.grid.shape, tile_of(spec), OVERLAP)
-
-
-def _box(plan: TilePlan, position: int) -> tuple[slice, ...]:
-    """Return the part of the volume, without padding, that a tile shows."""
-    corner = [a - before for a, (before, _) in zip(plan.starts[position], plan.padding, strict=True)]
-    return tuple(slice(max(a, 0), a + n) for a, n in zip(corner, plan.tile, strict=True))
 
 
 def _choose_tiles(
@@ -138,7 +132,11 @@ def _choose_tiles(
         if mask is None:
             continue
         plans[number] = plan = _plan(case, spec)
-        candidates += [(number, position) for position in range(len(plan.starts)) if mask[_box(plan, position)].any()]
+        candidates += [
+            (number, position)
+            for position in range(len(plan.starts))
+            if mask[box_of(plan, plan.starts[position])].any()
+        ]
     if len(candidates) > budget:
         picked = np.random.default_rng(seed).choice(len(candidates), budget, replace=False)
         candidates = [candidates[k] for k in sorted(picked.tolist())]

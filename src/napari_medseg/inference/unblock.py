@@ -1,0 +1,247 @@
+"""Blocks of logits on the network's grid become parts of the image's grid, as soon as their neighbours are there."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Protocol
+
+import torch
+
+from napari_medseg.inference.blend import CERTAIN, Block, as_background
+from napari_medseg.inference.resample import Resampling
+from napari_medseg.inference.tiling import Box3, TilePlan
+from napari_medseg.models import ModelSpec
+
+EDGE = 32
+"""Voxels along the edges of a piece of the image's grid in which all classes are looked at together."""
+
+
+def strongest(logits: torch.Tensor) -> torch.Tensor:
+    """Return the index of the class with the largest logit, the first of equals, of (class, ...) logits."""
+    if logits.device.type != "cpu" or logits.stride(0) == 1:
+        return logits.argmax(dim=0)
+    # Several times faster than argmax across memory.
+    best = logits[0].clone()
+    winners = torch.zeros(best.shape, dtype=torch.uint8 if len(logits) <= 256 else torch.int16)
+    for index in range(1, len(logits)):
+        winners.masked_fill_(logits[index] > best, index)
+        torch.maximum(best, logits[index], out=best)
+    return winners
+
+
+def last_positive(logits: torch.Tensor) -> torch.Tensor:
+    """Return one more than the index of the last positive logit, 0 where there is none, of (region, ...) logits."""
+    winners = torch.zeros(logits.shape[1:], dtype=torch.int16, device=logits.device)
+    for index, values in enumerate(logits, start=1):
+        winners.masked_fill_(values > 0, index)
+    return winners
+
+
+def winners_of(spec: ModelSpec) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return how (output, ...) logits become (...) class indices."""
+    return last_positive if spec.output == "regions" else strongest
+
+
+class Part(Protocol):
+    """Logits on a part of the image's grid."""
+
+    @property
+    def box(self) -> Box3:
+        """Where the part lies."""
+        ...
+
+    def winners(self) -> torch.Tensor | None:
+        """Return the (z, y, x) class indices of the largest logits; None where that is background everywhere."""
+        ...
+
+    def pieces(self) -> Iterator[tuple[Box3, torch.Tensor]]:
+        """Yield small boxes of the image's grid and their (class, z, y, x) float32 logits."""
+        ...
+
+
+class SameGrid:
+    """A block that needs no resampling."""
+
+    def __init__(self, block: Block, spec: ModelSpec) -> None:
+        self.box, self._spec = block.box, spec
+        self._logits = as_background(block).logits
+
+    def winners(self) -> torch.Tensor | None:
+        """Return the (z, y, x) class indices of the largest logits; None where that is background everywhere."""
+        return None if self._logits is None else winners_of(self._spec)(self._logits)
+
+    def pieces(self) -> Iterator[tuple[Box3, torch.Tensor]]:
+        """Yield small boxes of the image's grid and their (class, z, y, x) float32 logits."""
+        for piece in pieces_of(self.box):
+            if self._logits is None:
+                yield piece, background((self._spec.outputs, *(rows.stop - rows.start for rows in piece)))
+            else:
+                own = (slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, self.box, strict=True))
+                yield piece, self._logits[(slice(None), *own)]
+
+
+class OtherGrid:
+    """A part whose logits are interpolated between those of the network's grid.
+
+    Parameters
+    ----------
+    box : Box3
+        Where it lies on the image's grid.
+    source : (class, z, y, x) tensor or None
+        Logits on the network's grid; None if they are background everywhere.
+    first : (z, y, x) sequence of int
+        Voxel of the network's grid that `source` begins with.
+    resampling : Resampling
+        From the network's to the image's grid.
+    spec : ModelSpec
+        How logits become classes.
+    """
+
+    def __init__(
+        self, box: Box3, source: torch.Tensor | None, first: Sequence[int], resampling: Resampling, spec: ModelSpec
+    ) -> None:
+        self.box, self._spec = box, spec
+        self._source, self._first, self._resampling = source, tuple(first), resampling
+
+    def winners(self) -> torch.Tensor | None:
+        """Return the (z, y, x) class indices; None where that is background everywhere."""
+        if self._source is None:
+            return None
+        shape = tuple(rows.stop - rows.start for rows in self.box)
+        winners = torch.zeros(shape, dtype=torch.int16, device=self._source.device)
+        for piece in pieces_of(self.box):
+            own = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, self.box, strict=True))
+            winners[own] = self._winners_of(self._source, piece)
+        return winners
+
+    def _winners_of(self, source: torch.Tensor, piece: Box3) -> torch.Tensor:
+        """Return the (z, y, x) class indices of a piece, from the few classes that can be the largest somewhere in it.
+
+        An interpolated logit lies between the smallest and the largest of its neighbours, so a class whose largest
+        logit around the piece is below the smallest logit of another never wins.
+        """
+        if self._spec.output == "regions":
+            return last_positive(self._resampling.values(source, self._first, piece))
+        needed = self._resampling.source_box(piece)
+        around = source[
+            (slice(None), *(slice(n.start - a, n.stop - a) for n, a in zip(needed, self._first, strict=True)))
+        ]
+        least = around.amin(dim=(1, 2, 3)).max()
+        able = (around.amax(dim=(1, 2, 3)) >= least).nonzero().flatten()
+        if len(able) == 1:
+            return able.view(1, 1, 1)
+        begin = [n.start for n in needed]
+        return able[strongest(self._resampling.values(around[able], begin, piece)).long()]
+
+    def pieces(self) -> Iterator[tuple[Box3, torch.Tensor]]:
+        """Yield small boxes of the image's grid and their (class, z, y, x) float32 logits."""
+        for piece in pieces_of(self.box):
+            if self._source is None:
+                yield piece, background((self._spec.outputs, *(rows.stop - rows.start for rows in piece)))
+            else:
+                yield piece, self._resampling.values(self._source, self._first, piece)
+
+
+def pieces_of(box: Box3) -> Iterator[Box3]:
+    """Yield boxes of at most `EDGE` voxels along each axis that cover a box."""
+    lines = [[slice(a, min(a + EDGE, rows.stop)) for a in range(rows.start, rows.stop, EDGE)] for rows in box]
+    yield from product(lines[0], lines[1], lines[2])
+
+
+def background(shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
+    """Return (class, z, y, x) logits that are certainly background."""
+    logits = torch.full(tuple(shape), -CERTAIN, device=device)
+    logits[0] = 0.0
+    return logits
+
+
+class ToImageGrid:
+    """Turns blocks on the network's grid, in the order of the plan, into parts that cover the image's grid once.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        Where the blocks lie.
+    spec : ModelSpec
+        How logits become classes.
+    resampling : Resampling
+        From the network's to the image's grid.
+    """
+
+    def __init__(self, plan: TilePlan, spec: ModelSpec, resampling: Resampling) -> None:
+        self._spec, self._resampling = spec, resampling
+        self._halo = [int((upper - lower).max()) for lower, upper in resampling.needs]
+        """Voxels before a block that are needed together with it, along each axis."""
+        self._ready: list[dict[int, int]] = []
+        """Along each axis, for each block's end, how many voxels of the image's grid have all that they need."""
+        for (_, upper), line, (before, _), size in zip(
+            resampling.needs, plan.lines, plan.padding, plan.shape, strict=True
+        ):
+            stops = [*(start - before for start in line[1:]), size]
+            self._ready.append({stop: int((upper < stop).sum()) for stop in stops} | {0: 0})
+        self._above: dict[tuple[int, int], torch.Tensor | None] = {}
+        """Last planes of the blocks in the layer above, by where their rows and columns begin; None for background."""
+        self._behind: dict[int, torch.Tensor | None] = {}
+        """Last rows of the blocks in the row behind, by where their columns begin."""
+        self._beside: torch.Tensor | None = None
+        """Last columns of the block before, unless that was in another row."""
+
+    def add(self, block: Block) -> OtherGrid:
+        """Take the next block and return the part of the image's grid that it completes, which may be empty."""
+        z, y, x = (
+            slice(ready[rows.start], ready[rows.stop]) for ready, rows in zip(self._ready, block.box, strict=True)
+        )
+        first = [max(rows.start - halo, 0) for rows, halo in zip(block.box, self._halo, strict=True)]
+        return OtherGrid((z, y, x), self._extended(block, first), first, self._resampling, self._spec)
+
+    @torch.inference_mode()
+    def _extended(self, block: Block, first: Sequence[int]) -> torch.Tensor | None:
+        """Return a block's logits with the voxels before it, from `first` on; None for nothing but background."""
+        rows, columns = block.box[1].start, block.box[2].start
+        if columns == 0:
+            self._beside = None
+        if rows == 0:
+            self._behind.pop(columns, None)
+        before = (self._above.get((rows, columns)), self._behind.get(columns), self._beside)
+        extended = None
+        if block.logits is not None or any(part is not None for part in before):
+            logits = as_background(block).logits
+            # There is no float64 on Apple's GPU.
+            logits = logits.cpu() if logits is not None and logits.device.type == "mps" else logits
+            extended = self._assembled(logits, before, block.box, first)
+        halo_z, halo_y, halo_x = self._halo
+        y, x = (rows.start - a for rows, a in zip(block.box[1:], first[1:], strict=True))
+        self._above[rows, columns] = None if extended is None else extended[:, _last(halo_z), y:, x:].clone()
+        self._behind[columns] = None if extended is None else extended[:, :, _last(halo_y), x:].clone()
+        self._beside = None if extended is None else extended[..., _last(halo_x)].clone()
+        return extended
+
+    def _assembled(
+        self,
+        logits: torch.Tensor | None,
+        before: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
+        box: Box3,
+        first: Sequence[int],
+    ) -> torch.Tensor:
+        known = next(part for part in (logits, *before) if part is not None)
+        shape = tuple(rows.stop - a for rows, a in zip(box, first, strict=True))
+        if known.stride(0) == 1:
+            extended = known.new_empty((*shape, self._spec.outputs)).permute(3, 0, 1, 2)
+        else:
+            extended = known.new_empty((self._spec.outputs, *shape))
+        z, y, x = (rows.start - a for rows, a in zip(box, first, strict=True))
+        above, behind, beside = before
+        for target, part in (
+            (extended[:, z:, y:, x:], logits),
+            (extended[:, :z, y:, x:], above),
+            (extended[:, :, :y, x:], behind),
+            (extended[..., :x], beside),
+        ):
+            if part is None:
+                target.fill_(-CERTAIN)[:1] = 0.0
+            else:
+                target.copy_(part)
+        return extended
+
+
+def _last(count: int) -> slice:
+    return slice(-count, None) if count else slice(0, 0)
