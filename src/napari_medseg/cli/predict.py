@@ -30,6 +30,12 @@ def predict(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: device, precision, overlap, ...")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do it, such as tcp://host:8786.")
+    ] = None,
+    tls: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file with ca, cert and key for a cluster with encryption.")
+    ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Predict again on images that are done already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else to standard output.")] = False,
 ) -> None:
@@ -43,7 +49,8 @@ def predict(
     control = Control()
     request = PredictRequest.of(model, out_folder, options=options, format=file_format, redo=redo)
     problems: list[str] = []
-    result = follow(_run(sources, request, control, problems), control)
+    place = None if cluster is None else (cluster, tls)
+    result = follow(_run(sources, request, place, control, problems), control)
     assert isinstance(result, CasesResult)
     done = [_entry(record, out_folder) for record in result.done]
     if as_json:
@@ -55,14 +62,26 @@ def predict(
         raise DataError(f"{failed} of {failed + len(done)} images could not be predicted on.", "See the lines above.")
 
 
-def _run(sources: list[Path], request: "PredictRequest", control: Control, problems: list[str]) -> "Iterator[Event]":
+def _run(
+    sources: list[Path],
+    request: "PredictRequest",
+    cluster: tuple[str, Path | None] | None,
+    control: Control,
+    problems: list[str],
+) -> "Iterator[Event]":
+    """Find the images and predict on them, here or on a cluster; what holds no image is added to `problems`."""
     from napari_medseg.inference.cases import find_cases, predict_cases
 
     yield Progress("Looking for images", 0, 1)
     cases, found = find_cases(sources, control)
     problems += found
     yield from (Note(problem, "warning") for problem in problems)
-    yield from predict_cases(cases, request, control)
+    if cluster is None:
+        yield from predict_cases(cases, request, control)
+    else:
+        from napari_medseg.jobs.cluster import predict_on_cluster
+
+        yield from predict_on_cluster(cases, request, *cluster, control)
 
 
 def find_model(name: Path) -> "Bundle":

@@ -133,6 +133,15 @@ def test_cancel_keeps_what_is_done_and_resumes(bundle: Bundle, images: Path, tmp
     assert not [path for path in (tmp_path / "out").rglob(".*") if path.name != ".cases"]
 
 
+def test_what_a_killed_process_left_is_swept(bundle: Bundle, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".cases").mkdir(parents=True)
+    for rest in (".0123abcd-c1.nii.gz", ".cases/.0123abcd-c1.json", ".0123abcd-other.nii.gz"):
+        (out / rest).touch()
+    run([images], PredictRequest.of(bundle, out, options=CPU))
+    assert [path.name for path in out.rglob(".*")] == [".cases", ".0123abcd-other.nii.gz"]
+
+
 def test_progress_goes_over_all_cases(bundle: Bundle, images: Path, tmp_path: Path) -> None:
     _result, events = run([images], PredictRequest.of(bundle, tmp_path / "out", options=CPU))
     progress = [event for event in events if isinstance(event, Progress) and "predicting" in event.stage]

@@ -85,6 +85,7 @@ def predict_cases(cases: Sequence[Case], request: PredictRequest, control: Contr
         yield from _run(todo, bundle, request, control, finished)
     finally:
         records.write_manifest()
+    records.sweep([case.name for case in cases])
     yield Finished(CasesResult(tuple(finished[case.name] for case in cases), already))
 
 

@@ -122,6 +122,11 @@ class Records:
             for what, path in outputs.items()
         }
 
+    def reopen(self, case: str) -> None:
+        """Make a case count as not done, without losing sight of its files."""
+        if (record := self.load(case)) is not None:
+            self.save(record.model_copy(update={"status": "failed", "error": "Interrupted before it was done again."}))
+
     def discard(self, case: str) -> None:
         """Remove the results of an earlier record that no longer belong to the case."""
         record = self.load(case)
@@ -129,6 +134,14 @@ class Records:
             place = self.folder / output.path
             if place.is_file():
                 place.unlink()
+
+    def sweep(self, cases: Iterable[str]) -> None:
+        """Remove what processes that were killed in the middle of writing left of these cases."""
+        rests = [path for folder in (self.folder, self.folder / FOLDER) for path in folder.glob(".????????-*")]
+        for rest in rests:
+            name = rest.name[len(".????????-") :]
+            if rest.is_file() and any(name.startswith((f"{case}.", f"{case}-")) for case in cases):
+                rest.unlink(missing_ok=True)
 
     def write_manifest(self) -> list[CaseRecord]:
         """Gather all records of the folder in ``manifest.json`` and ``manifest.csv``, and return them by name."""
