@@ -66,6 +66,25 @@ class TrustError(BundleError):
         self.name = name
 
 
+class LicenceError(BundleError):
+    """A model is there to be fetched, and the user has not agreed yet to its licence.
+
+    Parameters
+    ----------
+    problem, remedy : str
+        As for every error.
+    terms : str
+        What the user should read.
+    token : str
+        What to give back once the user agrees: the checksum of what would be fetched.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", terms: str = "", token: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.terms = terms
+        self.token = token
+
+
 class ConfigError(MedsegError):
     """A setting has a value that cannot be used."""
 

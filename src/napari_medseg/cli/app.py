@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 app.command()(images.info)
 app.command()(images.convert)
-app.command()(catalogue.models)
+app.add_typer(catalogue.commands, name="models")
 app.add_typer(train.commands, name="train")
 app.command()(predict.predict)
 app.add_typer(evaluate.commands, name="evaluate")

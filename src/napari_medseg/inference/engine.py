@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_medseg.device import choose
+from napari_medseg.errors import ConfigError
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.postprocess import PostProcessing, postprocess
 from napari_medseg.inference.postprocess.apply import apply_step
@@ -18,6 +19,7 @@ from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.inference.tiled import Image, compute
 from napari_medseg.inference.tiling import TilingRule
 from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.pipeline import Ensemble
 from napari_medseg.prediction import LabelMap, Output, Prediction
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Geometry, Volume
@@ -40,6 +42,11 @@ def predict(
     # The steps on nothing: what cannot be done is told before hours pass.
     nothing = LabelMap(np.zeros((1,) * len(volume.spatial_shape), np.uint8), bundle.spec.classes)
     postprocess(nothing, options.postprocessing, volume.geometry)
+    if options.measure == "mutual_information" and not isinstance(bundle.spec.pipeline, Ensemble):
+        raise ConfigError(
+            f"{bundle.spec.name} is one model, so there is nothing that its members could disagree about.",
+            "Leave out the setting measure, or predict with an ensemble.",
+        )
     outputs, how = yield from _compute(volume, bundle, options, control, grid)
     outputs = yield from _postprocess(outputs, volume.geometry, options.postprocessing, control)
     yield Finished(
@@ -66,7 +73,7 @@ def _compute(
     grid = grid or to_model_grid(volume, bundle.spec)
     control.checkpoint()
     yield from (Note(text, "warning") for text in grid.notes)
-    network = _network_on(bundle, device)
+    network = network_on(bundle, device)
     done = yield from compute(Image.of(grid, bundle.spec, network, options, TilingRule()), control)
     how = {"device": str(device), "recipe": asdict(done.recipe), "tile": done.tile, "tiles": done.tiles}
     return done.outputs, how
@@ -115,7 +122,7 @@ def predict_grid(
 _NETWORKS: WeakKeyDictionary[Bundle, nn.Module] = WeakKeyDictionary()
 
 
-def _network_on(bundle: Bundle, device: torch.device) -> nn.Module:
+def network_on(bundle: Bundle, device: torch.device) -> nn.Module:
     """Return a bundle's network on a device; it is built once for as long as the bundle is in use."""
     if bundle not in _NETWORKS:
         _NETWORKS[bundle] = bundle.network()

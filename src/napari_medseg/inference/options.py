@@ -47,6 +47,9 @@ class PredictOptions(BaseModel):
     """Whether to keep the probability of every class, in addition to the labels."""
     uncertainty: bool = False
     """Whether to keep how undecided the network is at each voxel (the entropy of its probabilities, from 0 to 1)."""
+    measure: Literal["entropy", "mutual_information"] = "entropy"
+    """What uncertainty is. ``mutual_information``: for an ensemble, only what its members disagree about; without what
+    each of them is undecided about by itself."""
     flip_axes: tuple[Literal[0, 1, 2], ...] = ()
     """Axes of the network's grid along which tiles are also seen mirrored, in all combinations: the probabilities are
     averaged, which takes twice as long for each axis. A network for planes is not mirrored along axis 0."""

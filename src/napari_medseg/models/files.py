@@ -19,6 +19,7 @@ MEMBERS = Path("members")
 
 MAX_TEXT_BYTES = 16 << 20
 MAX_WEIGHTS_BYTES = 4 << 30
+MAX_UNPACKED_BYTES = 16 << 30
 MAX_ENTRIES = 10_000
 MAX_RATIO = 100
 """Bytes that one byte of a zip file may become; weights hardly shrink at all."""
@@ -130,6 +131,23 @@ class ZipFiles:
 
 def _root(path: Path) -> PurePosixPath:
     """Return the folder of the one model in a zip file, after a look at all names."""
+    names = checked_names(path)
+    roots = [PurePosixPath(name).parents[1] for name in names if PurePosixPath(name).match(METADATA.as_posix())]
+    if len(roots) != 1:
+        raise BundleError(
+            f"{path.name} holds {len(roots)} models ({METADATA.as_posix()}).", "Choose a zip file with one."
+        )
+    return roots[0]
+
+
+def checked_names(path: Path) -> list[str]:
+    """Return the names in a zip file.
+
+    Raises
+    ------
+    BundleError
+        If it is damaged, holds too many files, or one that would lie outside of its folder.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -139,12 +157,27 @@ def _root(path: Path) -> PurePosixPath:
     if hostile or len(names) > MAX_ENTRIES:
         found = f"a file {hostile[0]!r}, outside of its folder" if hostile else f"{len(names)} files"
         raise BundleError(f"{path.name} holds {found}.", "A model is not like that; get it from a source you trust.")
-    roots = [PurePosixPath(name).parents[1] for name in names if PurePosixPath(name).match(METADATA.as_posix())]
-    if len(roots) != 1:
-        raise BundleError(
-            f"{path.name} holds {len(roots)} models ({METADATA.as_posix()}).", "Choose a zip file with one."
-        )
-    return roots[0]
+    return names
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a zip file into a folder that is empty.
+
+    Raises
+    ------
+    BundleError
+        If it is damaged or hostile.
+    """
+    checked_names(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            total, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
+            if total > MAX_UNPACKED_BYTES or total > max(MAX_RATIO * packed, 1 << 20):
+                raise BundleError(f"{path.name} would become {total} bytes.", "Get it again from a source you trust.")
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BundleError(f"{path.name} cannot be unpacked ({error}).", "Copy the file again.") from error
 
 
 def _parts(name: str) -> list[str]:

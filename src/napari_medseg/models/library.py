@@ -3,11 +3,12 @@
 import logging
 import os
 import re
+import shutil
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from napari_medseg.errors import BundleError
+from napari_medseg.errors import BundleError, WriteError
 from napari_medseg.models.bundle import Bundle
 from napari_medseg.models.files import METADATA
 
@@ -36,6 +37,44 @@ def library() -> list[Bundle]:
         except BundleError as error:
             log.warning("left out of the model list: %s", error)
     return sorted(bundles, key=lambda bundle: (bundle.spec.name.casefold(), str(bundle.path)))
+
+
+def find(name: str) -> Bundle:
+    """Return one of the user's models, by its name or that of its folder.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or there are several.
+    """
+    own = library()
+    found = [b for b in own if b.path is not None and b.path.name == name] or [b for b in own if b.spec.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        folders = ", ".join(bundle.path.name for bundle in found if bundle.path is not None)
+        raise BundleError(f"{len(found)} of your models are named {name!r}.", f"Name the folder: {folders}.")
+    names = ", ".join(bundle.spec.name for bundle in own) or "none yet"
+    raise BundleError(f"None of your models is named {name!r}.", f"You have: {names}.")
+
+
+def remove(name: str) -> Bundle:
+    """Delete one of the user's models from the collection, and return what it was.
+
+    Raises
+    ------
+    BundleError
+        If there is none of that name, or there are several.
+    WriteError
+        If the folder cannot be deleted.
+    """
+    bundle = find(name)
+    assert bundle.path is not None
+    try:
+        shutil.rmtree(bundle.path)
+    except OSError as error:
+        raise WriteError(f"{bundle.path} cannot be deleted: {error.strerror}.", "Close what uses it.") from error
+    return bundle
 
 
 def install(bundle: Bundle) -> Bundle:

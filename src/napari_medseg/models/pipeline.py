@@ -71,8 +71,9 @@ class Parts(_Part):
     """For each model, the label value that each of its label values becomes; those that are missing become
     background. Where several models find something, the last one counts."""
     spacing: tuple[float, float, float] | None = None
-    """Voxel size in mm, along right, anterior, superior, to which the image is brought before the models see it; the
-    labels come back by the nearest voxel. None leaves the image as it is."""
+    """Voxel size in mm, along right, anterior, superior, to which the image is brought, as whole numbers, before the
+    models see it; the labels come back by the nearest voxel. None keeps its voxels. The image is always turned to
+    right, anterior, superior."""
 
 
 class MonaiConfig(_Part):

@@ -1,5 +1,6 @@
 """Weights as files: tensors by name, read without executing anything."""
 
+import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,10 +33,32 @@ def read_state_dict(file: IO[bytes], name: str) -> "dict[str, torch.Tensor]":
     BundleError
         If the file is damaged, or holds anything that is executed when it is read.
     """
+    return plain_state(_unwrapped(read_content(file, name)), name)
+
+
+def read_content(file: IO[bytes], name: str, numpy_values: bool = False) -> Any:  # noqa: ANN401 - whatever it holds
+    """Return what a PyTorch file holds, with tensors on the CPU.
+
+    Parameters
+    ----------
+    file : binary file
+        As written by ``torch.save``.
+    name : str
+        For messages.
+    numpy_values : bool
+        Whether numbers and arrays of numpy may be in it, beside tensors and plain values.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged, or holds anything that is executed when it is read.
+    """
     import torch
 
+    allowed = _numpy_values() if numpy_values else []
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(file, map_location="cpu", weights_only=True)
     # The unpickler's errors for a damaged or hostile file have no common base.
     except Exception as error:
         raise BundleError(
@@ -43,7 +66,18 @@ def read_state_dict(file: IO[bytes], name: str) -> "dict[str, torch.Tensor]":
             f"({type(error).__name__}).",
             "Get the model again from a source you trust, as a plain state dictionary.",
         ) from error
-    state = _unwrapped(content)
+
+
+def plain_state(state: Any, name: str) -> "dict[str, torch.Tensor]":  # noqa: ANN401 - whatever a file holds
+    """Return a state dictionary without `PREFIXES`.
+
+    Raises
+    ------
+    BundleError
+        If the content is anything else.
+    """
+    import torch
+
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BundleError(f"The weights of {name} are not a plain state dictionary.", "Export them as one.")
     return _without_prefix({str(key): value for key, value in state.items()})
@@ -98,6 +132,18 @@ def check_fit(
             f"missing, {len(surplus)} surplus, {len(shapes)} of another shape ({examples}).",
             "Use the specification and the weights of the same model.",
         )
+
+
+def _numpy_values() -> list[Any]:
+    """Return what numpy's numbers and arrays are made of in a pickle; none of it runs code from the file."""
+    import numpy as np
+    from numpy._core.multiarray import _reconstruct, scalar
+
+    numbers = re.compile("(Int|UInt|Float|Bool)[0-9]*DType")
+    dtypes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if numbers.fullmatch(name)]
+    # Files of numpy 1 have the same functions under another name.
+    older = [(function, f"numpy.core.multiarray.{function.__name__}") for function in (scalar, _reconstruct)]
+    return [scalar, _reconstruct, *older, np.ndarray, np.dtype, *dtypes]
 
 
 def _unwrapped(content: Any) -> Any:  # noqa: ANN401 - whatever the file holds

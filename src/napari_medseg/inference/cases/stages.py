@@ -38,7 +38,7 @@ class Loaded:
     """An image that is ready for the network."""
 
     volume: Volume
-    grid: "ModelGrid"
+    grid: "ModelGrid | None"
     source: Source
 
 
@@ -58,7 +58,8 @@ def load(case: Case, bundle: "Bundle", control: Control) -> Loaded:
         if len(images) != 1:
             raise ReadError(f"{case.path.name} holds {len(images)} images.", "Predict on one image at a time.")
         when, what = stamp(case.path), fingerprint(case.path)
-        grid = to_model_grid(images[0], bundle.spec)
+        # Models with a way of their own prepare the image themselves.
+        grid = to_model_grid(images[0], bundle.spec) if bundle.spec.pipeline is None else None
         return Loaded(images[0], grid, Source(what, when, time.monotonic() - started))
 
 

@@ -1,0 +1,66 @@
+"""Prediction with several models for the same classes."""
+
+import math
+from collections.abc import Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_medseg.inference.decode import class_values
+from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.pipelines.steps import member_prediction
+from napari_medseg.inference.scratch import zeros
+from napari_medseg.models import Bundle
+from napari_medseg.prediction import LabelMap, Output, ProbabilityMap, UncertaintyMap
+from napari_medseg.progress import Control, Event, Progress
+from napari_medseg.volume import Volume
+
+Map = NDArray[np.float32]
+
+
+def predict_ensemble(
+    volume: Volume, bundle: Bundle, options: PredictOptions, control: Control
+) -> Generator[Event, None, tuple[Output, ...]]:
+    """Predict with all members, and take the mean; see `napari_medseg.inference.pipelines.outputs_of`."""
+    import torch
+
+    spec, count = bundle.spec, len(bundle.members)
+    own = options.model_copy(update={"probabilities": True, "uncertainty": False, "measure": "entropy"})
+    mean: Map = zeros((len(spec.classes), *volume.spatial_shape), np.float32)
+    inner: Map = zeros(volume.spatial_shape, np.float32)
+    disagreement = options.uncertainty and options.measure == "mutual_information"
+    for number, member in enumerate(bundle.members, start=1):
+        found = yield from member_prediction(volume, member, own, control, number, count)
+        (probabilities,) = (o.probabilities for o in found.outputs if isinstance(o, ProbabilityMap))
+        for row in range(mean.shape[1]):
+            mean[:, row] += probabilities[:, row] / count
+            if disagreement:
+                inner[row] += relative_entropy(probabilities[:, row]) / count
+        control.checkpoint()
+    yield Progress("Averaging", 0, 1)
+    winners = np.stack([mean[:, row].argmax(axis=0) for row in range(mean.shape[1])])
+    outputs: list[Output] = [LabelMap(class_values(torch.from_numpy(winners), spec.classes), spec.classes)]
+    if options.probabilities:
+        outputs.append(ProbabilityMap(mean, spec.classes))
+    if options.uncertainty:
+        entropy = np.stack([relative_entropy(mean[:, row]) for row in range(mean.shape[1])])
+        outputs.append(UncertaintyMap(np.clip(entropy - inner, 0, 1) if disagreement else entropy))
+    return tuple(outputs)
+
+
+def relative_entropy(probabilities: Map) -> Map:
+    """Return the entropy over the logarithm of the number of classes, in [0, 1].
+
+    Parameters
+    ----------
+    probabilities : (class, ...) float32 array
+        Summing to 1.
+
+    Examples
+    --------
+    >>> relative_entropy(np.array([[1.0, 0.5], [0.0, 0.5]], np.float32))
+    array([0., 1.], dtype=float32)
+    """
+    safe = np.clip(probabilities, 1e-12, 1)
+    entropy = -(probabilities * np.log(safe)).sum(axis=0) / math.log(len(probabilities))
+    return np.asarray(np.clip(entropy, 0, 1) + 0, np.float32)

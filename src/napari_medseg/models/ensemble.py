@@ -1,0 +1,71 @@
+"""Several models as one."""
+
+from collections.abc import Sequence
+
+from napari_medseg.errors import BundleError
+from napari_medseg.models.bundle import Bundle
+from napari_medseg.models.family import SEVERAL
+from napari_medseg.models.pipeline import Ensemble, MonaiConfig, Parts
+from napari_medseg.models.spec import ModelSpec
+
+
+def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
+    """Return the model that averages the probabilities of several.
+
+    Parameters
+    ----------
+    name : str
+        As shown to the user.
+    members : sequence of Bundle
+        Two or more models for the same classes; axes, voxel size, tiles and architecture may differ.
+
+    Returns
+    -------
+    Bundle
+        In memory; `Bundle.save` or `install` writes it with all its members.
+
+    Raises
+    ------
+    BundleError
+        If there is only one, or they have different classes or inputs, or classes that overlap.
+
+    Examples
+    --------
+    >>> ensemble("liver, five folds", [Bundle.load(f"fold{k}/bundle") for k in range(5)])  # doctest: +SKIP
+    """
+    if len(members) < 2:
+        raise BundleError("An ensemble needs two models or more.", "Add another model.")
+    first = members[0].spec
+    for member in members:
+        _check(first, member.spec)
+    licences = sorted({member.spec.licence for member in members if member.spec.licence})
+    citations = dict.fromkeys(member.spec.citation for member in members if member.spec.citation)
+    spec = ModelSpec(
+        name=name,
+        architecture=SEVERAL,
+        dims=first.dims,
+        channels=first.channels,
+        classes=first.classes,
+        axcodes=first.axcodes,
+        patch_size=first.patch_size,
+        pipeline=Ensemble(members=len(members)),
+        modality=first.modality,
+        description=f"Mean of the probabilities of {', '.join(member.spec.name for member in members)}.",
+        licence=licences[0] if len(licences) == 1 else " AND ".join(licences),
+        citation="; ".join(citations),
+        training_data=tuple(sorted({digest for member in members for digest in member.spec.training_data})),
+    )
+    return Bundle(spec, b"", None, tuple(members))
+
+
+def _check(first: ModelSpec, other: ModelSpec) -> None:
+    remedy = "Choose models that were trained for the same task."
+    if other.output == "regions" or isinstance(other.pipeline, Parts | MonaiConfig):
+        raise BundleError(f"{other.name} has no probabilities that sum to one.", remedy)
+    values, wanted = ([c.value for c in spec.classes] for spec in (other, first))
+    if values != wanted:
+        raise BundleError(f"{other.name} has the classes {values}, but {first.name} has {wanted}.", remedy)
+    if other.channels != first.channels:
+        raise BundleError(
+            f"{other.name} takes {other.channels} channels, but {first.name} takes {first.channels}.", remedy
+        )

@@ -1,0 +1,35 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Test folders are no packages; their helpers are found by name.
+sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture
+def nnunet(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a trained-model folder with random weights, and gives the folder."""
+    pytest.importorskip("nnunetv2", reason="needs the extra nnunet")
+
+    from nnunet_models import save_fold
+
+    def write(
+        plans: dict[str, Any],
+        dataset: dict[str, Any],
+        folds: int = 2,
+        mirror: tuple[int, ...] | None = (0, 1),
+        name: str = "model",
+    ) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "plans.json").write_text(json.dumps(plans))
+        (folder / "dataset.json").write_text(json.dumps(dataset))
+        for fold in range(folds):
+            save_fold(folder / f"fold_{fold}", plans, dataset, fold, mirror)
+        return folder
+
+    return write
