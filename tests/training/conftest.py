@@ -77,3 +77,16 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
         return create_run(tmp_path / name, spec, [case], TrainConfig(**(TINY | settings)), init)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def head_truth() -> np.ndarray:
+    """Return the class value of every voxel of the head."""
+    return truth()
+
+
+@pytest.fixture
+def sketch_spec() -> ModelSpec:
+    """Return a pixel classifier for the head."""
+    options = {"spacing": [2.0, 1.0, 1.5], "scales": [0.7, 1.6, 3.5]}
+    return SPEC.model_copy(update={"architecture": "sketch", "options": options})

@@ -1,7 +1,7 @@
 """A fitting network for an image, before anything was trained: dimensions, patch, depth, width and intensity rule."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,8 +10,8 @@ from napari_medseg.models.spec import BACKGROUND, Intensity, ModelSpec
 from napari_medseg.volume import LabelClass, Volume
 
 FEATURES = {"small": 8, "medium": 16, "large": 32}
-PATCH_VOXELS_3D = {"small": 32**3, "medium": 64**3, "large": 96**3}
-PATCH_PIXELS_2D = {"small": 96**2, "medium": 192**2, "large": 320**2}
+PATCH_VOXELS_3D = {"sketch": 128**3, "small": 32**3, "medium": 64**3, "large": 96**3}
+PATCH_PIXELS_2D = {"sketch": 512**2, "small": 96**2, "medium": 192**2, "large": 320**2}
 THICK_SLICES = 3.0
 """From this ratio of the coarsest to the finest voxel edge on, the coarsest axis becomes the network's first."""
 HOUNSFIELD = Intensity(kind="window", low=-1000.0, high=1000.0)
@@ -24,8 +24,10 @@ class Design(BaseModel):
 
     dims: Literal[3, 2] = 3
     """3 sees blocks of the volume; 2 sees one slice at a time, which is faster and suits very thick slices."""
-    size: Literal["small", "medium", "large"] = "small"
-    """Width and patch of the network: small learns within minutes on a laptop, medium and large want a GPU."""
+    size: Literal["sketch", "small", "medium", "large"] = "small"
+    """Width and patch of the network: small learns within minutes on a laptop, medium and large want a GPU. A sketch is
+    no U-Net but a pixel classifier: within a second of each stroke it learns what can be told from the surroundings of
+    a voxel, such as tissues."""
 
 
 def design_spec(
@@ -52,10 +54,13 @@ def design_spec(
     shape, spacing = _grid(image, axcodes)
     budget = (PATCH_PIXELS_2D if dims == 2 else PATCH_VOXELS_3D)[design.size]
     foreground = sorted((c for c in classes if c.value), key=lambda c: c.value)
+    options: dict[str, Any] = {"spacing": list(spacing[-dims:])}
+    if design.size != "sketch":
+        options |= {"features": FEATURES[design.size], "norm": "batch"}
     return ModelSpec(
         name=name,
-        architecture="dynunet",
-        options={"features": FEATURES[design.size], "norm": "batch", "spacing": list(spacing[-dims:])},
+        architecture="sketch" if design.size == "sketch" else "dynunet",
+        options=options,
         dims=dims,
         channels=channels,
         classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),

@@ -22,7 +22,9 @@ __all__ = [
 ]
 
 
-def train(run: RunFolder | Path | str, control: Control | None = None, resume: bool = False) -> Iterator[Event]:
+def train(
+    run: RunFolder | Path | str, control: Control | None = None, resume: bool = False, live: bool = False
+) -> Iterator[Event]:
     """Train the model that a run's folder describes.
 
     Parameters
@@ -32,7 +34,11 @@ def train(run: RunFolder | Path | str, control: Control | None = None, resume: b
     control : Control, optional
         Cancels, pauses, and passes the messages `LabelsChanged`, `ShowSlice` and `Stop`.
     resume : bool
-        Go on from the last checkpoint, to the same weights as if nothing had happened; with none, begin.
+        Go on from the last checkpoint, to the same weights as if nothing had happened; with none, begin. A pixel
+        classifier always begins anew, with the labels as they are.
+    live : bool
+        Whether somebody paints and watches: a pixel classifier then learns each stroke until it is told to stop,
+        instead of once. Networks learn new strokes anyhow.
 
     Yields
     ------
@@ -48,4 +54,4 @@ def train(run: RunFolder | Path | str, control: Control | None = None, resume: b
     """
     from napari_medseg.training.loop import train as loop
 
-    yield from loop(run if isinstance(run, RunFolder) else RunFolder(Path(run)), control or Control(), resume)
+    yield from loop(run if isinstance(run, RunFolder) else RunFolder(Path(run)), control or Control(), resume, live)

@@ -7,7 +7,7 @@ from napari_medseg.progress import Control, Event, throttle
 from napari_medseg.training import train
 
 
-def train_run(control: Control, run: Path, resume: bool = False) -> Iterator[Event]:
+def train_run(control: Control, run: Path, resume: bool = False, live: bool = False) -> Iterator[Event]:
     """Train in the folder `run`, events thinned for a viewer.
 
     Parameters
@@ -18,10 +18,12 @@ def train_run(control: Control, run: Path, resume: bool = False) -> Iterator[Eve
         A run's folder.
     resume : bool
         Go on from the last checkpoint.
+    live : bool
+        Whether somebody paints and watches.
 
     Yields
     ------
     Event
         Those of `napari_medseg.training.train`; `Step` and `Preview` at most ten times a second.
     """
-    yield from throttle(train(run, control, resume))
+    yield from throttle(train(run, control, resume, live))

@@ -11,11 +11,13 @@ from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import learning_rate, statistics_settled
 from napari_medseg.training.shrink import shrink
+from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
 
 
-def train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
+def train(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
-    for event in _train(run, control, resume):
+    sketched = run.load().spec.architecture == ARCHITECTURE
+    for event in train_sketch(run, control, live) if sketched else _train(run, control, resume):
         run.log(event)
         yield event
 

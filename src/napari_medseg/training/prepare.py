@@ -1,5 +1,6 @@
 """From a run's configuration to samples on the network's grid."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ def load_case(case: Case, spec: ModelSpec) -> LoadedCase:
         group=case.group,
     )
     return LoadedCase(case, grid, sample)
+
+
+def training_data_hash(case: LoadedCase) -> str:
+    """Return the SHA-256, in hexadecimal, of an image and its labels as a network sees them."""
+    digest = hashlib.sha256()
+    for array in (case.sample.image, case.sample.target):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def grid_map(grid: ModelGrid) -> GridMap:

@@ -1,13 +1,12 @@
 """The end of a training: from the best weights to a bundle."""
 
-import hashlib
 from collections.abc import Iterator
 
 from napari_medseg.errors import Cancelled
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Event, Finished, Saved
 from napari_medseg.training.checkpoint import load_best
-from napari_medseg.training.prepare import LoadedCase
+from napari_medseg.training.prepare import training_data_hash
 from napari_medseg.training.run import TrainResult
 from napari_medseg.training.session import Session
 
@@ -38,7 +37,7 @@ def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
         weights, step, dice = load_best(run.best)
     spec = session.spec.model_copy(
         update={
-            "training_data": tuple(_hash(case) for case in session.cases),
+            "training_data": tuple(training_data_hash(case) for case in session.cases),
             "metrics": {f"dice/{name}": value for name, value in (dice or {}).items()},
         }
     )
@@ -47,10 +46,3 @@ def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
     if not cancelled:
         steps = state.planned if state.planned is not None else state.step
         yield Finished(TrainResult(run.bundle, step, steps, session.stopped, dice, session.clock.seconds))
-
-
-def _hash(case: LoadedCase) -> str:
-    digest = hashlib.sha256()
-    for array in (case.sample.image, case.sample.target):
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Learning a pixel classifier in a second: a random forest on the strokes teaches a small network."""

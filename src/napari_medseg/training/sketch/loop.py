@@ -1,0 +1,198 @@
+"""A run of the pixel classifier: learn, show, listen for strokes, learn again, until it is kept."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from napari_medseg.data.split import HeldOut
+from napari_medseg.errors import Cancelled, DataError, MedsegError
+from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.nets.sketch import SketchNetwork
+from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
+from napari_medseg.tasks import UNLABELLED
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
+from napari_medseg.training.prepare import LoadedCase, training_data_hash
+from napari_medseg.training.run import RunFolder, TrainResult
+from napari_medseg.training.sketch.features import FeatureCache, draw_voxels
+from napari_medseg.training.sketch.fit import Lesson, fit
+from napari_medseg.training.sketch.plane import plane_labels
+from napari_medseg.training.validation import Validator
+
+POLL_SECONDS = 0.02
+NEAR, FAR, FAR_CELLS = 12_000, 12_000, 24
+"""Voxels around the strokes, and in how many other places, on which the forest teaches the network."""
+
+
+@dataclass(eq=False)
+class Sketching:
+    """The parts of a running sketch, and what happens to them."""
+
+    run: RunFolder
+    config: TrainConfig
+    spec: ModelSpec
+    cases: Sequence[LoadedCase]
+    held_out: HeldOut
+    validator: Validator
+    network: SketchNetwork
+    view: ShowSlice | None = None
+    stopped: bool = False
+    fits: int = 0
+    """Times that it learnt."""
+    dice: dict[str, float] | None = None
+    _learnt: bool = False
+    """Whether the network knows the strokes as they are now."""
+    _shown: tuple[ShowSlice, int] | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        planar = self.spec.dims == 2
+        self._features = [FeatureCache(self.network, case.sample.image, planar) for case in self.cases]
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def listen(self, control: Control) -> Iterator[Event]:
+        """Take the user's messages; raise `Cancelled` once cancelled."""
+        control.checkpoint()
+        changed: list[LabelsChanged] = []
+        for message in control.receive():
+            if isinstance(message, Stop):
+                self.stopped = True
+            elif isinstance(message, ShowSlice):
+                self.view = message
+            elif isinstance(message, LabelsChanged):
+                changed.append(message)
+        for case in self.cases:
+            mine = [message for message in changed if message.sample == case.case.id]
+            try:
+                for message in mine:
+                    case.reread(message.start, message.stop)
+            except MedsegError as error:
+                yield Note(f"The edited labels are not used: {error}", "warning")
+            self._learnt = self._learnt and not mine
+
+    def learn(self, fresh: bool = False) -> Iterator[Event]:
+        """Learn from the strokes as they are, if that was not done yet or has to begin anew."""
+        if self._learnt and not fresh:
+            return
+        try:
+            lesson = self._lesson()
+            loss = fit(self.network, lesson, len(self.spec.classes), self.config.seed, fresh or not self.fits)
+        except DataError as error:
+            yield Note(str(error), "warning")
+        else:
+            self.fits += 1
+            score = self.validator.score(self.network) if fresh else None
+            self.dice = score.dice if score else None
+            yield EpochEnd(self.fits, loss, self.dice, True, self.seconds)
+        self._learnt = True
+
+    def show(self) -> Iterator[Event]:
+        """Show the slice that the user looks at, if it would look different."""
+        if self.view is None or not self.fits or self._shown == (self.view, self.fits):
+            return
+        number = next((k for k, case in enumerate(self.cases) if case.case.id == self.view.sample), None)
+        if number is not None and self._exists(self.cases[number], self.view):
+            axis, index = self.view.axis, self.view.index
+            labels = plane_labels(self.network, self._features[number], self.cases[number].grid, self.spec, axis, index)
+            yield Preview(self.view.sample, axis, index, labels, self.fits)
+        self._shown = (self.view, self.fits)
+
+    def save(self) -> Iterator[Event]:
+        """Write the bundle."""
+        spec = self.spec.model_copy(
+            update={
+                "training_data": tuple(training_data_hash(case) for case in self.cases),
+                "metrics": {f"dice/{name}": value for name, value in (self.dice or {}).items()},
+            }
+        )
+        Bundle.create(spec, self.network.state_dict()).save(self.run.bundle)
+        yield Saved("bundle", self.run.bundle, self.fits)
+
+    def _lesson(self) -> Lesson:
+        """Return what is painted, without what is held out, and voxels around it and elsewhere."""
+        rows, classes, pool = [], [], []
+        for number, (case, features) in enumerate(zip(self.cases, self._features, strict=True)):
+            target = self.held_out.training_target(case.sample)
+            voxels = np.argwhere(target != UNLABELLED)
+            if len(voxels) > MOST_STROKES:
+                voxels = voxels[
+                    np.random.default_rng(self.config.seed).choice(len(voxels), MOST_STROKES, replace=False)
+                ]
+            rows.append(features.at(voxels))
+            classes.append(target[tuple(voxels.T)])
+            if len(voxels):
+                rng = np.random.default_rng([self.config.seed, number])
+                share = len(self.cases)
+                near = draw_voxels(features.cells(voxels), NEAR // share, rng)
+                far = features.random_voxels(FAR // share, max(1, FAR_CELLS // share), self.config.seed)
+                pool.append(features.at(np.concatenate([near, far])))
+        if not pool:
+            raise DataError("Nothing is painted yet.", "Paint at least one stroke of two classes.")
+        return Lesson(torch.cat(rows), np.concatenate(classes), torch.cat(pool))
+
+    @staticmethod
+    def _exists(case: LoadedCase, view: ShowSlice) -> bool:
+        shape = case.grid.placement.shape
+        return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]
+
+
+MOST_STROKES = 50_000
+"""Painted voxels per image that are learnt from; of more, a random choice."""
+
+
+def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event]:
+    """Learn, and keep the model; live, go on learning from new strokes until the user stops it.
+
+    Parameters
+    ----------
+    sketching : Sketching
+        What `napari_medseg.training.sketch.opening` made.
+    control : Control
+        Cancels, and passes `LabelsChanged`, `ShowSlice` and `Stop`.
+    live : bool
+        Whether somebody paints and watches.
+
+    Yields
+    ------
+    Event
+        `EpochEnd` after each learning, `Preview`, `Note`, `Saved`, and last `Finished` with a `TrainResult`.
+
+    Raises
+    ------
+    Cancelled
+        If `control` was cancelled; what was learnt is in the bundle by then.
+    DataError
+        If there is nothing to learn at the end.
+    """
+    try:
+        while live and not sketching.stopped:
+            yield from sketching.listen(control)
+            yield from sketching.learn()
+            yield from sketching.show()
+            time.sleep(POLL_SECONDS)
+        yield Progress("Learning", 0, 1)
+        yield from sketching.learn(fresh=True)
+    except Cancelled:
+        if sketching.fits:
+            yield from sketching.save()
+        raise
+    if not sketching.fits:
+        raise DataError("There was nothing to learn.", "Paint at least one stroke of two classes.")
+    yield from sketching.show()
+    yield from sketching.save()
+    result = TrainResult(
+        sketching.run.bundle,
+        sketching.fits,
+        sketching.fits,
+        live,
+        sketching.dice,
+        sketching.seconds,
+    )
+    yield Finished(result)
