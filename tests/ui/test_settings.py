@@ -8,9 +8,11 @@ from npe2 import PluginManifest
 from pydantic import BaseModel, Field
 
 from napari_medseg.inference import PredictOptions
+from napari_medseg.inference.postprocess import KeepLargest, Merge, PostProcessing, RemoveSmall
 from napari_medseg.models.design import Design
 from napari_medseg.training import TrainConfig
 from napari_medseg.ui.settings import choose_device, chosen_device, forms_file, recall, remember
+from napari_medseg.volume import LabelClass
 
 
 @pytest.fixture
@@ -69,3 +71,9 @@ def test_the_device_is_a_preference(preferences, tmp_path):
 def test_a_device_that_the_page_does_not_offer_is_not_kept(preferences):
     choose_device("cuda:17")
     assert chosen_device() == "auto"
+
+
+def test_steps_after_the_network_are_remembered_with_their_kind() -> None:
+    steps = PostProcessing(steps=(KeepLargest(), RemoveSmall(below_mm3=5.0), Merge(into=LabelClass(value=3, name="a"))))
+    remember("clean up", steps)
+    assert recall("clean up", PostProcessing()) == steps

@@ -16,9 +16,9 @@ from napari_medseg.volume import Geometry, LabelClass
 UNCHANGED, REMOVED, ADDED, MOVED = range(4)
 CHANGES = (
     LabelClass(value=UNCHANGED, name="unchanged"),
-    LabelClass(value=REMOVED, name="removed", color="#e6194b"),
-    LabelClass(value=ADDED, name="added", color="#3cb44b"),
-    LabelClass(value=MOVED, name="other class", color="#ffe119"),
+    LabelClass(value=REMOVED, name="removed", color="#ff00ff"),
+    LabelClass(value=ADDED, name="added", color="#00ffff"),
+    LabelClass(value=MOVED, name="other class", color="#ffff00"),
 )
 """What the preview of a change holds: voxels that become background, that were background, and that change class."""
 

@@ -18,9 +18,9 @@ from napari_medseg.volume import LabelClass, Volume
 AGREE, ADDED, MISSED, CONFUSED = range(4)
 ERRORS = (
     LabelClass(value=AGREE, name="agree"),
-    LabelClass(value=ADDED, name="only in the first", color="#e6194b"),
-    LabelClass(value=MISSED, name="only in the second", color="#4363d8"),
-    LabelClass(value=CONFUSED, name="another class", color="#ffe119"),
+    LabelClass(value=ADDED, name="only in the first", color="#ff00ff"),
+    LabelClass(value=MISSED, name="only in the second", color="#00ffff"),
+    LabelClass(value=CONFUSED, name="another class", color="#ffff00"),
 )
 """What `errors` holds: with the second map as the reference, false positive, false negative and a wrong class."""
 

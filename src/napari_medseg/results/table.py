@@ -52,11 +52,12 @@ class Measures(BaseModel):
         """Return the measures by heading; headings name the unit."""
         size = "area (mm2)" if self.planar else "volume (ml)"
         row: dict[str, Cell] = {"value": self.value, "class": self.name, size: self.size}
-        row |= {"voxels": self.voxels, "components": self.components}
+        row["components"] = self.components
         if self.unit is not None:
             unit = f" ({self.unit})" if self.unit else ""
             numbers = {"mean": self.mean, "SD": self.sd, "min": self.minimum, "median": self.median}
             row |= {f"{name}{unit}": number for name, number in {**numbers, "max": self.maximum}.items()}
+        row["voxels"] = self.voxels
         for words, place in (("centroid", self.centroid_ras), ("from", self.low_ras), ("to", self.high_ras)):
             values: Sequence[Cell] = place or (None, None, None)
             row |= {f"{words} {axis} (mm)": values[k] for k, axis in enumerate("RAS")}

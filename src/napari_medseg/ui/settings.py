@@ -48,7 +48,10 @@ def recall(name: str, default: Model) -> Model:
 
 def remember(name: str, values: BaseModel) -> None:
     """Keep the values of a form for `recall`; without effect where the folder cannot be written."""
-    everything = _load() | {name: values.model_dump(mode="json", exclude_defaults=True)}
+    # Not pydantic's own way to leave out defaults: that would go into the fields, and take the kind of a step.
+    fields = type(values).model_fields.items()
+    changed = {field for field, info in fields if getattr(values, field) != info.get_default(call_default_factory=True)}
+    everything = _load() | {name: values.model_dump(mode="json", include=changed)}
     try:
         write_text(forms_file(), json.dumps(everything, indent=1))
     except OSError as error:

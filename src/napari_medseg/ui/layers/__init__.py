@@ -1,11 +1,18 @@
 """The only translation between volumes and predictions on one side and napari's layers on the other."""
 
 from napari_medseg.ui.layers.adding import Placed, add_layers, place
-from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
+from napari_medseg.ui.layers.classes import (
+    PAINTED_BACKGROUND,
+    class_display,
+    classes_of,
+    set_classes,
+    set_measures,
+)
 from napari_medseg.ui.layers.edits import Rewrite, history_of, own_labels, painted_background, redo, rewrite, undo
 from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
-from napari_medseg.ui.layers.results import add_prediction, new_labels, preview_layer, show_preview
+from napari_medseg.ui.layers.results import add_prediction, new_labels, overlay, preview_layer, show_preview
+from napari_medseg.ui.layers.surfaces import add_surface
 from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
 from napari_medseg.ui.layers.views import Plane, show_plane, visible_slice
 from napari_medseg.ui.layers.world import Frame
@@ -21,6 +28,7 @@ __all__ = [
     "Tag",
     "add_layers",
     "add_prediction",
+    "add_surface",
     "class_display",
     "classes_of",
     "frame_of",
@@ -30,6 +38,7 @@ __all__ = [
     "labels_on",
     "labels_volume",
     "new_labels",
+    "overlay",
     "own_labels",
     "painted_background",
     "place",
@@ -37,6 +46,7 @@ __all__ = [
     "redo",
     "rewrite",
     "set_classes",
+    "set_measures",
     "show_plane",
     "show_preview",
     "tag_of",

@@ -1,6 +1,6 @@
 """Class names and colours of labels layers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from napari_medseg.volume import LabelClass
 if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
+
+    from napari_medseg.results.table import Row
 
 MOST_NAMED = 256
 """A label map with more values than this numbers objects, not classes."""
@@ -44,18 +46,33 @@ def set_classes(layer: "Labels", classes: Iterable[LabelClass]) -> None:
     layer.features = display["features"]
 
 
+def set_measures(layer: "Labels", measures: "Mapping[int, Row]") -> None:
+    """Put what was measured of each class beside its name in a layer's features, which napari shows as a table.
+
+    Parameters
+    ----------
+    layer : Labels
+        Keeps the names that it has; a layer without names takes those of the measures.
+    measures : mapping of int to mapping
+        Cells by heading, by class value.
+    """
+    named = _names(layer) or {0: "background"}
+    names = {value: str(row["class"]) for value, row in measures.items()} | named
+    headings = [heading for heading in next(iter(measures.values()), {}) if heading not in ("value", "class")]
+    values = sorted(names)
+    columns = {heading: [measures.get(value, {}).get(heading) for value in values] for heading in headings}
+    table = {"index": values, "name": [names[value] for value in values], **columns}
+    layer.features = pd.DataFrame(table)
+
+
 def classes_of(layer: "Labels") -> tuple[LabelClass, ...]:
     """Return the classes that a labels layer names, in order of value, without background.
 
     Colours are those shown; a layer without names has no classes.
     """
-    features = layer.features
-    if "index" not in features or "name" not in features:
-        return ()
-    pairs = {int(value): str(name) for value, name in zip(features["index"], features["name"], strict=True)}
     return tuple(
-        LabelClass(value=value, name=name, color=_shown_color(layer, value))
-        for value, name in sorted(pairs.items())
+        LabelClass(value=value, name=name, color=shown_color(layer, value))
+        for value, name in sorted(_names(layer).items())
         if value not in (0, BACKGROUND_VALUE) and 0 < value <= 65535 and name
     )
 
@@ -74,7 +91,16 @@ def present_classes(labels: "NDArray[np.integer]") -> tuple[LabelClass, ...]:
     return tuple(LabelClass(value=int(value), name=f"class {value}") for value in values if value)
 
 
-def _shown_color(layer: "Labels", value: int) -> str:
+def _names(layer: "Labels") -> dict[int, str]:
+    """Return what a layer calls its values; nothing for one without names."""
+    features = layer.features
+    if "index" not in features or "name" not in features:
+        return {}
+    return {int(value): str(name) for value, name in zip(features["index"], features["name"], strict=True)}
+
+
+def shown_color(layer: "Labels", value: int) -> str:
+    """Return the colour of a value as ``#rrggbb``."""
     color = layer.get_color(value)
     red, green, blue = (0, 0, 0) if color is None else (round(255 * float(part)) for part in color[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -35,6 +35,8 @@ class Rewrite:
     """What was done, in a few words."""
     classes: "tuple[LabelClass, ...] | None" = None
     """New names and colours; None keeps those of the layer."""
+    taken: "NDArray[np.integer] | None" = None
+    """The labels that the new ones were made from: voxels that hold something else by now stay as they are."""
 
 
 def own_labels(layer: "Labels", layers: "Iterable[Layer]" = ()) -> "Volume":
@@ -83,8 +85,9 @@ def rewrite(layer: "Labels", new: Rewrite) -> None:
     resampled = tag is not None and tag.shown_on is not None
     if resampled:
         before[0] = np.asarray(labels_volume(layer).data)
-    after = [new.labels, _shown(cast("Tag", tag), new.labels)] if resampled else [new.labels]
-    _widen(layer, int(new.labels.max(initial=0)))
+    labels = new.labels if new.taken is None else np.where(before[0] == new.taken, new.labels, before[0])
+    after = [labels, _shown(cast("Tag", tag), labels)] if resampled else [labels]
+    _widen(layer, int(labels.max(initial=0)))
     for target, values in zip(_arrays(layer), after, strict=True):
         target[...] = values
     keep_for_user(layer)

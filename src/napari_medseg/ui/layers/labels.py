@@ -89,17 +89,20 @@ def labels_on(layer: "Labels", image: "Layer") -> Volume:
     GeometryError
         If the two do not lie on one another.
     """
-    target = image_volume(image)
-    found = labels_volume(layer, [image])
+    return moved_onto(labels_volume(layer, [image]), image_volume(image))
+
+
+def moved_onto(found: Volume, target: Volume) -> Volume:
+    """Return labels on exactly the grid of another volume; see `labels_on`."""
     if found.geometry is None or target.geometry is None:
         if found.spatial_shape != target.spatial_shape or found.geometry is not None:
             raise GeometryError(
-                f"{layer.name} has {found.spatial_shape} voxels and {image.name} has {target.spatial_shape}, and they "
+                f"{found.name} has {found.spatial_shape} voxels and {target.name} has {target.spatial_shape}, and they "
                 f"have no common place in space.",
                 MAKE_LABELS,
             )
         return replace(found, geometry=target.geometry)
-    return _turned(found, target.geometry) or _moved(found, layer.name, image.name, target.geometry)
+    return _turned(found, target.geometry) or _moved(found, target.name, target.geometry)
 
 
 def _turned(found: Volume, target: Geometry) -> Volume | None:
@@ -116,12 +119,12 @@ def _turned(found: Volume, target: Geometry) -> Volume | None:
     return None
 
 
-def _moved(found: Volume, labels_name: str, image_name: str, target: Geometry) -> Volume:
+def _moved(found: Volume, target_name: str, target: Geometry) -> Volume:
     """Return labels on another grid, by nearest neighbour."""
     source = found.geometry
     if source is None or source.ndim != 3 or target.ndim != 3 or not _overlap(source, target):
-        raise GeometryError(f"{labels_name} does not lie on {image_name}.", MAKE_LABELS)
-    warning = f"{labels_name} was painted on another grid than {image_name}; each voxel took the nearest label."
+        raise GeometryError(f"{found.name} does not lie on {target_name}.", MAKE_LABELS)
+    warning = f"{found.name} was made on another grid than {target_name}; each voxel took the nearest label."
     data = pull(np.asarray(found.data), source, target, linear=False)
     return replace(found, data=data, geometry=target, warnings=(*found.warnings, warning))
 

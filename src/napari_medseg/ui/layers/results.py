@@ -117,6 +117,23 @@ def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[Labe
     return layer
 
 
+def overlay(layer: "Labels", shown: "Volume", name: str) -> "Labels":
+    """Return a labels layer over another, to be added to a viewer: what would change in it, or where it is wrong.
+
+    Parameters
+    ----------
+    layer : Labels
+        Any.
+    shown : Volume
+        Labels with classes, on the grid of `own_labels`.
+    name : str
+        Of the new layer.
+    """
+    over = _labels_layer(layer, np.asarray(shown.data), "preview", name)
+    set_classes(over, shown.classes)
+    return over
+
+
 def show_preview(layer: "Labels", axis: int, index: int, labels: "NDArray[np.integer]") -> None:
     """Put the labels of one slice into a preview layer.
 
@@ -168,7 +185,7 @@ def _read(prediction: "Prediction | Volume") -> "tuple[NDArray[np.integer], tupl
     return np.asarray(prediction.data), prediction.classes, prediction.name
 
 
-def _labels_layer(image: "Image", labels: "NDArray[np.integer]", role: Role, name: str) -> "Labels":
+def _labels_layer(image: "Image | Labels", labels: "NDArray[np.integer]", role: Role, name: str) -> "Labels":
     """Return a labels layer that lies exactly where `image` does."""
     from napari.layers import Labels
 
@@ -203,7 +220,7 @@ def _shown(tag: Tag) -> "NDArray[np.integer]":
     return pull(labels, tag.geometry, tag.shown_on, linear=False)
 
 
-def _place(image: "Image", count: int) -> dict[str, Any]:
+def _place(image: "Image | Labels", count: int) -> dict[str, Any]:
     """Return the transform of the last `count` axes of an image layer."""
     return {
         "scale": image.scale[-count:],

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from napari.layers import Image, Labels
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_medseg.ui.connections import Connections
+from napari_medseg.ui.layers import tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +27,22 @@ class LayerChoice(QComboBox):
         Whether a layer is listed.
     parent : QWidget, optional
         Owner.
+    nothing : str
+        Words of a first entry that stands for no layer; without them, the topmost layer is chosen at first.
     """
 
     layer_changed = Signal(object)
     """Another layer is chosen: a layer, or None."""
 
-    def __init__(self, viewer: "Viewer", accepts: "Callable[[Layer], bool]", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: "Viewer",
+        accepts: "Callable[[Layer], bool]",
+        parent: QWidget | None = None,
+        nothing: str = "",
+    ) -> None:
         super().__init__(parent)
+        self._nothing = nothing
         self._viewer = viewer
         self._accepts = accepts
         self._layers: list[Layer] = []
@@ -52,7 +63,7 @@ class LayerChoice(QComboBox):
 
     def choose(self, layer: "Layer | None") -> None:
         """Choose a listed layer."""
-        for index, listed in enumerate(self._layers):
+        for index, listed in enumerate(self._layers, start=bool(self._nothing)):
             if listed is layer or listed == layer:
                 self.setCurrentIndex(index)
 
@@ -64,12 +75,28 @@ class LayerChoice(QComboBox):
             self._names.connect(layer.events.name, self.refresh)
         with QSignalBlocker(self):
             self.clear()
-            self.addItems([layer.name for layer in self._layers])
-            self.setCurrentIndex(self._layers.index(self._chosen) if self._chosen in self._layers else self.count() - 1)
+            self.addItems([*([self._nothing] if self._nothing else []), *(layer.name for layer in self._layers)])
+            kept = self._layers.index(self._chosen) if self._chosen in self._layers else None
+            first = 0 if self._nothing else self.count() - 1
+            self.setCurrentIndex(first if kept is None else kept + bool(self._nothing))
         self._on_index(self.currentIndex())
 
     def _on_index(self, index: int) -> None:
-        chosen = self._layers[index] if 0 <= index < len(self._layers) else None
+        place = index - bool(self._nothing)
+        chosen = self._layers[place] if 0 <= place < len(self._layers) else None
         if chosen is not self._chosen and (chosen is None or chosen != self._chosen):
             self._chosen = chosen
             self.layer_changed.emit(chosen)
+
+
+def is_image(layer: object) -> bool:
+    """Return whether a layer is an image."""
+    return isinstance(layer, Image)
+
+
+def is_labels(layer: object) -> bool:
+    """Return whether a layer holds labels that can be worked on: not one that only shows something of ours."""
+    if not isinstance(layer, Labels):
+        return False
+    tag = tag_of(layer)
+    return tag is None or tag.role != "preview"

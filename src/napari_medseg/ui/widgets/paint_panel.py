@@ -11,14 +11,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_medseg.ui.connections import Connections
-from napari_medseg.ui.layers import PAINTED_BACKGROUND, classes_of, new_labels, set_classes, tag_of
+from napari_medseg.ui.layers import PAINTED_BACKGROUND, classes_of, new_labels, set_classes
 from napari_medseg.ui.layers.classes import present_classes
 from napari_medseg.ui.widgets.class_table import ClassTable
-from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_labels
 from napari_medseg.volume import LabelClass
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
@@ -47,7 +46,7 @@ class PaintPanel(QWidget):
         self._image = image
         self._on_layer_events = Connections(self)
         self.table = ClassTable(self)
-        self.choice = LayerChoice(viewer, is_paintable, self)
+        self.choice = LayerChoice(viewer, is_labels, self)
         self.choice.setToolTip("The labels layer that holds your strokes")
         self.new_button = QPushButton("New", self)
         self.new_button.setToolTip("Add an empty labels layer on the grid of the image")
@@ -132,12 +131,6 @@ class PaintPanel(QWidget):
         question = "Erase the voxels that were painted with this class, too? Ctrl+Z brings them back."
         if QMessageBox.question(self, "Remove class", question) == QMessageBox.StandardButton.Yes:
             self.layer.data_setitem(np.nonzero(np.asarray(self.layer.data) == value), 0)
-
-
-def is_paintable(layer: "Layer") -> bool:
-    """Return whether a layer holds, or may hold, labels of the user's: any labels layer but our previews."""
-    tag = tag_of(layer) if isinstance(layer, Labels) else None
-    return isinstance(layer, Labels) and (tag is None or tag.role != "preview")
 
 
 def _array(layer: Labels) -> "NDArray[np.integer]":

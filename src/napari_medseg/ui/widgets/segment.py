@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_medseg.errors import ConfigError, MedsegError
@@ -22,7 +22,7 @@ from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
 from napari_medseg.ui.widgets.predictor import Predictor
 from napari_medseg.ui.widgets.section import folded, rows, scrolling
 from napari_medseg.ui.widgets.volume_table import VolumeTable
@@ -49,7 +49,7 @@ class SegmentWidget(QWidget):
         self._result: Labels | None = None
         self.model = BundleChoice(parent=self)
         self.model.setToolTip("The model: from your library, or any model folder")
-        self.image = LayerChoice(napari_viewer, _is_image, self)
+        self.image = LayerChoice(napari_viewer, is_image, self)
         self.image.setToolTip("The image layer to segment")
         self.device = DeviceChoice(self)
         self.options = Form(recall(FORM, PredictOptions()), ["precision", "overlap", "batch_size", "probabilities"])
@@ -139,7 +139,3 @@ class SegmentWidget(QWidget):
             self._result = None
             self.volumes.show_volumes((), None)
             self._refresh()
-
-
-def _is_image(layer: object) -> bool:
-    return isinstance(layer, Image)

@@ -20,7 +20,7 @@ from napari_medseg.ui.run_layout import LaidOut, lay_out_run
 from napari_medseg.ui.settings import recall
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
 from napari_medseg.ui.widgets.live_run import LiveRun
 from napari_medseg.ui.widgets.loss_plot import LossPlot
 from napari_medseg.ui.widgets.paint_panel import PaintPanel
@@ -52,7 +52,7 @@ class TrainWidget(QWidget):
         self._viewer = napari_viewer
         self._live: LiveRun | None = None
         self._wanted: tuple[Image, Labels] | None = None
-        self.image = LayerChoice(napari_viewer, _is_image, self)
+        self.image = LayerChoice(napari_viewer, is_image, self)
         self.image.setToolTip("The image layer to learn from")
         self.paint = PaintPanel(napari_viewer, self.image_layer, self)
         self.setup = TrainSetup(self)
@@ -97,7 +97,7 @@ class TrainWidget(QWidget):
     def resume(self) -> None:
         """Go on with the run that ended before its time."""
         if self._live is not None and not self.panel.busy:
-            job = local_engine().submit(Work(TARGET, {"run": self._live.run.path, "resume": True}))
+            job = local_engine().submit(Work(TARGET, {"run": self._live.run.path, "resume": True, "live": True}))
             self._live.follow(job)
             self.panel.follow(job)
 
@@ -139,7 +139,7 @@ class TrainWidget(QWidget):
         if not self.panel.preparing or self._wanted is None:
             return
         (image, labels), self._wanted = self._wanted, None
-        job = local_engine().submit(Work(TARGET, {"run": laid_out.run.path, "resume": False}))
+        job = local_engine().submit(Work(TARGET, {"run": laid_out.run.path, "resume": False, "live": True}))
         if self._live is not None:
             self._live.close()
         self._live = LiveRun(self._viewer, image, labels, laid_out, job, self)
@@ -199,7 +199,3 @@ def _summary(result: TrainResult) -> str:
         return f"{steps}. Not validated: too little was painted to keep some for measuring."
     scores = ", ".join(f"{name} {dice:.2f}" for name, dice in result.dice.items())
     return f"{steps}. Dice on held-out strokes: {scores}."
-
-
-def _is_image(layer: object) -> bool:
-    return isinstance(layer, Image)

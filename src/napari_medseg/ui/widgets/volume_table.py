@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_medseg.ui.widgets.class_table import swatch
+from napari_medseg.ui.widgets.number_table import NumberTable
 from napari_medseg.volume import LabelClass
 
 
-class VolumeTable(QTableWidget):
-    """Colour, name and ml per class; can be selected and copied.
+class VolumeTable(NumberTable):
+    """Colour, name and ml per class.
 
     Parameters
     ----------
@@ -19,15 +18,7 @@ class VolumeTable(QTableWidget):
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, 2, parent)
-        self.setHorizontalHeaderLabels(["Class", "ml"])
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
-        self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        self.setToolTip("Volume of each class in millilitres, from the image's own voxel size")
-        self.hide()
+        super().__init__("Volume of each class in millilitres, from the image's own voxel size", parent)
 
     def show_volumes(self, classes: Sequence[LabelClass], volumes_ml: Mapping[str, float] | None) -> None:
         """Show the volumes.
@@ -39,15 +30,6 @@ class VolumeTable(QTableWidget):
         volumes_ml : mapping of str to float, optional
             Volume per class name; None hides the table.
         """
-        rows = [c for c in classes if volumes_ml is not None and c.name in volumes_ml]
-        self.setRowCount(len(rows))
-        for row, entry in enumerate(rows):
-            name = QTableWidgetItem(swatch(entry.color, 12), entry.name)
-            volume = QTableWidgetItem(f"{(volumes_ml or {})[entry.name]:.2f}")
-            volume.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.setItem(row, 0, name)
-            self.setItem(row, 1, volume)
-        shown = min(len(rows), 8)
-        height = self.horizontalHeader().sizeHint().height() + shown * self.verticalHeader().defaultSectionSize() + 4
-        self.setFixedHeight(height)
-        self.setVisible(bool(rows))
+        known = volumes_ml or {}
+        named = [entry.name for entry in classes if entry.name in known]
+        self.show_rows([{"class": name, "ml": known[name]} for name in named], {c.name: c.color for c in classes})
