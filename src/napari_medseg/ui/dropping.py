@@ -71,7 +71,7 @@ class Gathering(QObject):
         viewer, paths = self._viewer, list(dict.fromkeys(self._paths))
         self._viewer, self._paths = None, []
         if viewer is not None and not _open_at_once(viewer, paths):
-            browser_of(viewer).open_paths(paths)
+            browser_of(viewer, passing=True).open_paths(paths)
 
 
 def _open_at_once(viewer: "Viewer", paths: Sequence[Path]) -> bool:

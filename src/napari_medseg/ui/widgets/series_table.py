@@ -156,14 +156,14 @@ class SeriesTable(QTableView):
 
 
 class _AllWords(QSortFilterProxyModel):
-    """Passes rows that hold all words."""
+    """Passes rows that hold all words, anywhere but in their warnings."""
 
     words: tuple[str, ...] | list[str] = ()
 
     def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:  # noqa: N802 - Qt's name
         """Return whether every word is in one of the cells."""
         model = cast("QStandardItemModel", self.sourceModel())
-        cells = (str(model.index(row, column, parent).data() or "") for column in range(SERIES, STATE))
+        cells = (str(model.index(row, column, parent).data() or "") for column in range(SERIES, WARNINGS))
         text = "\n".join(cells).casefold()
         return all(word in text for word in self.words)
 
