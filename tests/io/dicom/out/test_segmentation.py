@@ -202,6 +202,8 @@ def test_refusals_say_what_to_do(ct: Make, labels_of: Draw, tmp_path: Path) -> N
     labels = labels_of(image)
     shifted = replace(labels, geometry=labels.geometry.cropped((1, 0, 0), (7, 7, 8)))
     long = replace(labels, classes=(LabelClass(value=3, name="x" * 65),))
+    empty = tmp_path / "empty"
+    empty.mkdir()
     no_class = replace(labels, data=np.zeros_like(labels.data), classes=())
     for volume, reference, words in (
         (labels, None, "not known to belong.*--reference"),
@@ -209,7 +211,7 @@ def test_refusals_say_what_to_do(ct: Make, labels_of: Draw, tmp_path: Path) -> N
         (replace(labels, geometry=None), image, "no place in the patient"),
         (long, image, "at most 64 characters"),
         (no_class, image, "no class and no labelled voxel"),
-        (labels, tmp_path, "no DICOM image"),
+        (labels, empty, "no DICOM image"),
         (labels, tmp_path / "gone", "no longer where"),
     ):
         with pytest.raises(WriteError, match=words):
@@ -222,7 +224,14 @@ def test_refusals_say_what_to_do(ct: Make, labels_of: Draw, tmp_path: Path) -> N
 def test_no_path_of_the_source_is_written_anywhere(ct: Make, labels_of: Draw, tmp_path: Path) -> None:
     image = ct()
     labels = replace(labels_of(image), source=image.source)
-    for name in ("labels.nii", "labels.nrrd", "labels.mha", "labels.ome.tif", "labels.dcm", "labels.medvol/volume.json"):
+    for name in (
+        "labels.nii",
+        "labels.nrrd",
+        "labels.mha",
+        "labels.ome.tif",
+        "labels.dcm",
+        "labels.medvol/volume.json",
+    ):
         path = tmp_path / name
         write(labels, path.parent if path.suffix == ".json" else path)
         assert str(image.source[0].parent).encode() not in path.read_bytes()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from napari_medseg.io.dicom.out.identity import copied
@@ -37,10 +38,11 @@ def derived_elements(volume: Volume, kind: Kind, scale: Scale, header: Dataset) 
     if kind.modality in ("CT", "PT") or not scale.is_identity:
         dataset.RescaleSlope = format_number_as_ds(scale.slope)
         dataset.RescaleIntercept = format_number_as_ds(scale.intercept)
-        if kind.modality == "CT":
+        # The images of MR and PET have no element for it.
+        if kind.sop_class in (CTImageStorage, SecondaryCaptureImageStorage):
             dataset.RescaleType = "HU" if volume.units == "HU" else "US"
     if volume.window is not None and not volume.rgb:
-        dataset.update(window_elements(*volume.window))
+        dataset.update(window_elements(*map(float, volume.window)))
     if header.get("Manufacturer"):
         item = copied(header, EQUIPMENT)
         item.PurposeOfReferenceCodeSequence = [code("109101", "Acquisition Equipment")]

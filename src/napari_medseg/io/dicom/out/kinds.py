@@ -68,18 +68,21 @@ class Kind:
         for keyword in self.empty.split():
             if keyword not in dataset:
                 setattr(dataset, keyword, "")
+        # Needed where it is not known which part of the body is seen, and forbidden where that part is no pair.
+        if "BodyPartExamined" not in dataset and "AnatomicRegionSequence" not in dataset:
+            dataset.setdefault("Laterality", "")
         for keyword, value in self.fixed.items():
             if not dataset.get(keyword):
                 setattr(dataset, keyword, value)
 
 
 KINDS = {
-    "CT": Kind("CT", CTImageStorage, CT, "KVP AcquisitionNumber PatientPosition Laterality", third="AXIAL"),
+    "CT": Kind("CT", CTImageStorage, CT, "KVP AcquisitionNumber PatientPosition", third="AXIAL"),
     "MR": Kind(
         "MR",
         MRImageStorage,
         MR,
-        "ScanOptions MRAcquisitionType RepetitionTime EchoTime EchoTrainLength PatientPosition Laterality",
+        "ScanOptions MRAcquisitionType RepetitionTime EchoTime EchoTrainLength PatientPosition",
         {"ScanningSequence": "RM", "SequenceVariant": "NONE"},
         third="OTHER",
     ),
@@ -87,7 +90,7 @@ KINDS = {
         "PT",
         PositronEmissionTomographyImageStorage,
         PT,
-        "CorrectedImage CollimatorType PatientPosition Laterality",
+        "CorrectedImage CollimatorType PatientPosition",
         needed="Units SeriesType DecayCorrection CountsSource SeriesDate SeriesTime FrameReferenceTime",
     ),
 }

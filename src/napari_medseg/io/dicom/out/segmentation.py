@@ -87,6 +87,9 @@ def classes_in(volume: Volume) -> list[LabelClass]:
 def _segmentation(source: Source, grid: Geometry, placed: Volume) -> Dataset:
     labels, classes = np.asarray(placed.data), classes_in(placed)
     headers = [completed(header) for header in source.headers]
+    for header in headers:
+        # highdicom asks for it although the planes are described below.
+        header.SliceThickness = header.get("SliceThickness") or grid.spacing[0]
     numbers = np.zeros(max(int(labels.max()), classes[-1].value) + 1, np.uint16)
     for number, label in enumerate(classes, start=1):
         numbers[label.value] = number
