@@ -36,6 +36,9 @@ def predict(
     tls: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML file with ca, cert and key for a cluster with encryption.")
     ] = None,
+    cases: Annotated[
+        str | None, typer.Option(metavar="FILE[:PART]", help="Only these cases: names.txt, split.json:val, ...")
+    ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Predict again on images that are done already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else to standard output.")] = False,
 ) -> None:
@@ -50,7 +53,7 @@ def predict(
     request = PredictRequest.of(model, out_folder, options=options, format=file_format, redo=redo)
     problems: list[str] = []
     place = None if cluster is None else (cluster, tls)
-    result = follow(_run(sources, request, place, control, problems), control)
+    result = follow(_run((sources, cases), request, place, control, problems), control)
     assert isinstance(result, CasesResult)
     done = [_entry(record, out_folder) for record in result.done]
     if as_json:
@@ -63,17 +66,20 @@ def predict(
 
 
 def _run(
-    sources: list[Path],
+    wanted: tuple[list[Path], str | None],
     request: "PredictRequest",
     cluster: tuple[str, Path | None] | None,
     control: Control,
     problems: list[str],
 ) -> "Iterator[Event]":
     """Find the images and predict on them, here or on a cluster; what holds no image is added to `problems`."""
+    from napari_medseg.cli.case_names import chosen
     from napari_medseg.inference.cases import find_cases, predict_cases
 
     yield Progress("Looking for images", 0, 1)
-    cases, found = find_cases(sources, control)
+    sources, names = wanted
+    everything, found = find_cases(sources, control)
+    cases = list(chosen({case.name: case for case in everything}, names, "these images").values())
     problems += found
     yield from (Note(problem, "warning") for problem in problems)
     if cluster is None:

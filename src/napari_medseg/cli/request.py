@@ -4,19 +4,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_medseg.cli.case_names import chosen
 from napari_medseg.cli.paths import by_stem
+from napari_medseg.cli.schemes import LOOK_AT, class_names, count_objects
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.data import BACKGROUND_VALUE
+from napari_medseg.data.label_array import label_array
+from napari_medseg.data.sample import Scheme
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.io import read
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.design import Design, design_spec
 from napari_medseg.training import Case, TrainConfig, create_run
-from napari_medseg.volume import LabelClass
+from napari_medseg.volume import LabelClass, Volume
+
+OBJECTS = (
+    "The label maps number their objects, so all nonzero values are trained as one class; --scheme dense takes each "
+    "for a class."
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,11 @@ class Request:
     """``key=value`` of `TrainConfig` and `Design`."""
     names: tuple[str, ...] = ()
     """``value=name`` of classes."""
-    scheme: Literal["dense", "sparse"] = "dense"
-    """What 0 means in the label files: background, or unlabelled."""
+    scheme: Literal["auto", "dense", "sparse", "foreground"] = "auto"
+    """What the values in the label files mean; see the documentation of labels. auto: dense, or foreground where the
+    maps number their objects."""
+    cases: str | None = None
+    """Which cases, of all that there are; see `case_names`."""
 
     def create(self, folder: Path, images: Path, labels: Path) -> list[str]:
         """Lay out the run.
@@ -54,12 +67,19 @@ class Request:
             If the options or the files do not serve, with a remedy.
         """
         design, config = self._values()
-        pairs, notes = _pairs(images, labels)
+        pairs, notes = _pairs(images, labels, self.cases)
+        found, known = _values_in(path for _image, path in pairs.values())
+        scheme = self.scheme
+        if scheme == "auto":
+            objects = count_objects([set(values.tolist()) for values in found])
+            scheme = "foreground" if objects else "dense"
+            notes += [OBJECTS] * objects
         cases = [
-            Case(id=name, image=image.resolve(), labels=label.resolve(), scheme=self.scheme)
+            Case(id=name, image=image.resolve(), labels=label.resolve(), scheme=scheme)
             for name, (image, label) in pairs.items()
         ]
-        spec = self._spec(folder.resolve().name, cases, design)
+        classes = _renamed(_classes(found, known, scheme), class_names(self.names))
+        spec = self._spec(folder.resolve().name, cases, design, classes)
         create_run(folder, spec, cases, config, None if self.init is None else self.init.resolve())
         return notes
 
@@ -77,14 +97,11 @@ class Request:
         design = {key: values.pop(key) for key in list(values) if key in Design.model_fields}
         return build(Design, design), build(TrainConfig, values)
 
-    def _spec(self, name: str, cases: Sequence[Case], design: Design) -> ModelSpec:
-        classes = _renamed(_classes(cases), parse(self.names, as_text=True))
+    def _spec(self, name: str, cases: Sequence[Case], design: Design, classes: dict[int, LabelClass]) -> ModelSpec:
         if self.init is None:
-            first = next((volume for volume in read(cases[0].image) if volume.kind == "image"), None)
-            if first is None:
-                raise DataError(f"{cases[0].image.name} is a label map.", "Give the folder of the images to --images.")
-            channels = first.data.size // prod(first.spatial_shape)
-            return design_spec(name, first, list(classes.values()), design, channels)
+            images = [_image(case.image) for case in cases[:LOOK_AT]]
+            channels = max(_channels(image) for image in images)
+            return design_spec(name, images[0], list(classes.values()), design, channels)
         spec = Bundle.load(self.init).spec
         unknown = sorted(set(classes) - {entry.value for entry in spec.classes})
         if unknown:
@@ -92,9 +109,9 @@ class Request:
         return spec.model_copy(update={"name": name, "metrics": {}, "training_data": ()})
 
 
-def _pairs(images: Path, labels: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """Return image and labels by case name: all label maps, each with its image."""
-    known, wanted = by_stem(images), by_stem(labels)
+def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Return image and labels by case name: all label maps that were chosen, each with its image."""
+    known, wanted = by_stem(images), chosen(by_stem(labels), cases, labels)
     missing = [path.name for name, path in wanted.items() if name not in known]
     if missing:
         raise DataError(
@@ -102,31 +119,51 @@ def _pairs(images: Path, labels: Path) -> tuple[dict[str, tuple[Path, Path]], li
             f"{missing[0]}.",
             "Give each label map the name of its image.",
         )
-    surplus = len(known) - len(wanted)
+    surplus = len(known) - len(wanted) if cases is None else 0
     notes = [f"{surplus} of {len(known)} images have no labels and are left out."] if surplus else []
     return {name: (known[name], wanted[name]) for name in wanted}, notes
 
 
-def _classes(cases: Iterable[Case]) -> dict[int, LabelClass]:
-    """Return the classes that occur in the label maps, by value."""
-    classes: dict[int, LabelClass] = {}
-    for case in cases:
-        volume = read(case.labels)[0]
-        values = np.unique(np.asarray(volume.data))
+def _image(path: Path) -> Volume:
+    image = next((volume for volume in read(path) if volume.kind == "image"), None)
+    if image is None:
+        raise DataError(f"{path.name} is a label map.", "Give the folder of the images to --images.")
+    return image
+
+
+def _channels(image: Volume) -> int:
+    """Return how many channels a network for such images has; transparency is none."""
+    return 3 if image.rgb else image.data.size // prod(image.spatial_shape)
+
+
+def _values_in(paths: Iterable[Path]) -> tuple[list[NDArray[np.generic]], dict[int, LabelClass]]:
+    """Return the values that occur in each label map, in increasing order, and the classes that the files name."""
+    found, known = [], {}
+    for path in paths:
+        volume = read(path)[0]
+        values = np.unique(label_array(volume, path.name))
         if values.dtype.kind not in "buif" or values.min() < 0 or (values != np.rint(values)).any():
-            raise DataError(f"{case.labels.name} is not a label map.", "Its values must be whole numbers of 0 or more.")
-        names = {entry.value: entry for entry in volume.classes}
-        for value in map(int, values):
-            if value and not (case.scheme == "sparse" and value == BACKGROUND_VALUE):
-                classes.setdefault(value, names.get(value) or LabelClass(value=value, name=f"class {value}"))
-    if not classes:
+            raise DataError(f"{path.name} is not a label map.", "Its values must be whole numbers of 0 or more.")
+        found.append(values)
+        known |= {entry.value: entry for entry in volume.classes}
+    return found, known
+
+
+def _classes(found: list[NDArray[np.generic]], known: dict[int, LabelClass], scheme: Scheme) -> dict[int, LabelClass]:
+    """Return the classes that occur in the label maps, by value."""
+    if scheme == "foreground":
+        return {1: LabelClass(value=1, name="foreground")}
+    values = sorted({int(value) for each in found for value in each.tolist()} - {0})
+    if scheme == "sparse":
+        values = [value for value in values if value != BACKGROUND_VALUE]
+    if not values:
         raise DataError("The label maps hold no class.", "Choose the folder with the labels.")
-    return dict(sorted(classes.items()))
+    return {value: known.get(value) or LabelClass(value=value, name=f"class {value}") for value in values}
 
 
-def _renamed(classes: dict[int, LabelClass], names: dict[str, Any]) -> dict[int, LabelClass]:
+def _renamed(classes: dict[int, LabelClass], names: dict[int, str]) -> dict[int, LabelClass]:
     for value, name in names.items():
-        if not value.isdigit() or int(value) not in classes:
+        if value not in classes:
             raise ConfigError(f"No label map holds the class {value}.", f"There are {', '.join(map(str, classes))}.")
-        classes[int(value)] = LabelClass(value=int(value), name=name)
+        classes[value] = LabelClass(value=value, name=name)
     return classes

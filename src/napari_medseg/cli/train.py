@@ -27,16 +27,25 @@ def segmentation(
         list[str] | None, typer.Option("--class", metavar="VALUE=NAME", help="Name of a class, such as 1=liver.")
     ] = None,
     scheme: Annotated[
-        Literal["dense", "sparse"],
-        typer.Option(help="dense: 0 is background. sparse: 0 is unlabelled, 255 background (strokes)."),
-    ] = "dense",
+        Literal["auto", "dense", "sparse", "foreground"],
+        typer.Option(
+            help="dense: 0 is background. sparse: 0 is unlabelled, 255 background (strokes). foreground: all nonzero "
+            "values are one class. auto: dense, or foreground where the maps number their objects."
+        ),
+    ] = "auto",
+    cases: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:PART]", help="Only these cases, such as names.txt, split.json:train, table.csv:split=train."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
 ) -> None:
     """Train a segmentation model; the settings are listed in the documentation of training."""
     from napari_medseg.cli.request import Request
     from napari_medseg.training import RunFolder
 
-    request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme)
+    request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme, cases)
     if resume and RunFolder(out_folder).config.exists():
         if request != Request():
             raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")

@@ -14,7 +14,7 @@ from napari_medseg.volume import LabelClass
 
 BACKGROUND_VALUE = 255
 """Value of explicit background in sparse labels, where 0 means unlabelled."""
-Scheme = Literal["sparse", "dense"]
+Scheme = Literal["sparse", "dense", "foreground"]
 _UNKNOWN = -2
 
 
@@ -31,7 +31,7 @@ class Sample:
     classes: tuple[LabelClass, ...]
     """Background first; class k has index k in `target`."""
     scheme: Scheme
-    """Whether 0 in the labels is unlabelled (sparse) or background (dense)."""
+    """Whether 0 in the labels is unlabelled (sparse) or background (dense, foreground)."""
     grid: GridMap
     """From the labels' own array to the network's grid."""
     group: str = ""
@@ -79,8 +79,9 @@ def make_sample(
         Class values on the image's own grid; left as they are.
     classes : sequence of LabelClass
         Background first.
-    scheme : {"sparse", "dense"}
-        Sparse: 0 is unlabelled and `BACKGROUND_VALUE` is background. Dense: 0 is background.
+    scheme : {"sparse", "dense", "foreground"}
+        Sparse: 0 is unlabelled and `BACKGROUND_VALUE` is background. Dense: 0 is background. Foreground: the same, and
+        every other value is the one class that there is.
     grid : GridMap, optional
         From the labels' array to the network's grid; if None both are the same.
     id : str
@@ -126,8 +127,8 @@ def target_indices(
         Class values; see `make_sample`.
     classes : sequence of LabelClass
         Background first.
-    scheme : {"sparse", "dense"}
-        Meaning of 0.
+    scheme : {"sparse", "dense", "foreground"}
+        Meaning of the values; see `make_sample`.
     name : str
         For messages.
 
@@ -141,6 +142,8 @@ def target_indices(
     DataError
         If values are not whole numbers or belong to no class.
     """
+    if scheme == "foreground":
+        return np.asarray(labels != 0, np.int16)
     table = {c.value: index for index, c in enumerate(classes)}
     if scheme == "sparse":
         if table.get(BACKGROUND_VALUE, 0) != 0:

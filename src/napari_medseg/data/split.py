@@ -75,7 +75,7 @@ def hold_out(samples: Sequence[Sample], share: float, seed: int) -> HeldOut:
     if share == 0:
         return HeldOut({}, "All annotation is used for training, as set; the model is not validated.")
     groups = sorted({sample.group for sample in samples})
-    if len(groups) >= MIN_GROUPS and all(sample.scheme == "dense" for sample in samples):
+    if len(groups) >= MIN_GROUPS and all(sample.scheme != "sparse" for sample in samples):
         return _hold_out_groups(samples, groups, share, seed)
     return _hold_out_blocks(samples, share, seed)
 

@@ -114,7 +114,8 @@ class Placement:
 def channels_first(volume: Volume, channels: int, model: str) -> NDArray[Any]:
     """Return the (channel, ...) array of an image for a network with `channels` inputs.
 
-    Colours or one leading axis become channels; an alpha channel that the network does not want is dropped.
+    Colours or one leading axis become channels. An alpha channel that the network does not want is dropped; a grey image
+    is taken for a network of colours, and a picture in colour whose colours are equal for a network of one channel.
 
     Raises
     ------
@@ -125,8 +126,12 @@ def channels_first(volume: Volume, channels: int, model: str) -> NDArray[Any]:
     if volume.rgb:
         data = np.moveaxis(data, -1, len(volume.axes))
     lead = data.shape[: data.ndim - len(volume.spatial_shape)]
-    if volume.rgb and lead[-1] == 4 and channels == 3:
+    if volume.rgb and lead[-1] == 4 and channels != 4:
         data, lead = np.delete(data, 3, axis=len(lead) - 1), (*lead[:-1], 3)
+    if volume.rgb and channels == 1 and (data == data[..., :1, :, :]).all():
+        data, lead = data[..., 0, :, :], lead[:-1]
+    if channels == 3 and volume.geometry is None and len(volume.spatial_shape) == 2 and not [n for n in lead if n > 1]:
+        data, lead = np.broadcast_to(data.reshape(1, *volume.spatial_shape), (3, *volume.spatial_shape)), (3,)
     if [n for n in lead if n > 1] != ([channels] if channels > 1 else []):
         names = (*volume.axes, *(("colour",) if volume.rgb else ()))
         found = ", ".join(f"{n} along {name}" for name, n in zip(names, lead, strict=True)) or "one channel"

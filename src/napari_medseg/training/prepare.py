@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_medseg import io
 from napari_medseg.data import Sample, make_sample
 from napari_medseg.data.grid import GridMap
+from napari_medseg.data.label_array import label_array
 from napari_medseg.errors import ConfigError, DataError, GeometryError
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.models import ModelSpec
@@ -51,7 +52,7 @@ def load_case(case: Case, spec: ModelSpec) -> LoadedCase:
     grid = to_model_grid(image, spec)
     sample = make_sample(
         grid.image.numpy(),
-        _spatial(labels, case.id),
+        label_array(labels, case.id),
         spec.classes,
         scheme=case.scheme,
         grid=grid_map(grid),
@@ -129,15 +130,7 @@ def _read_one(path: Path) -> Volume:
 
 
 def _label_array(case: Case) -> NDArray[np.generic]:
-    return _spatial(_read_one(case.labels), case.id)
-
-
-def _spatial(labels: Volume, name: str) -> NDArray[np.generic]:
-    if labels.rgb or labels.data.size != np.prod(labels.spatial_shape):
-        raise DataError(
-            f"{name}: the labels have the shape {labels.data.shape}, not one class per voxel.", "Use a label map."
-        )
-    return np.asarray(labels.data).reshape(labels.spatial_shape)
+    return label_array(_read_one(case.labels), case.id)
 
 
 def _check_same_grid(name: str, image: Volume, labels: Volume) -> None:

@@ -26,7 +26,7 @@ class Case(BaseModel):
     """Anything `napari_medseg.io.read` reads."""
     labels: Path
     """A label map that `napari_medseg.io.read` reads; edits of a memory-mapped one are seen while training."""
-    scheme: Literal["sparse", "dense"] = "sparse"
+    scheme: Literal["sparse", "dense", "foreground"] = "sparse"
     """``sparse``: 0 is unlabelled and 255 is background (strokes). ``dense``: 0 is background (all is annotated)."""
     group: str = ""
     """Patient; cases of one group are never split between training and validation. Empty: a group of its own."""
