@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -16,6 +17,9 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -28,9 +32,14 @@ from napari_medseg.io.limits import check_size
 
 JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
 JPEG_2000 = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+LOSSLESS_JPEG = (JPEGLossless, JPEGLosslessSV1)
+IMAGECODECS_COLOURS = (*LOSSLESS_JPEG, *JPEG_LS)
+"""Syntaxes whose colours are decoded as they are stored, to be turned to RGB here."""
+IMAGECODECS_GREY = (RLELossless, *JPEG_LS, *JPEG_2000, *LOSSLESS_JPEG, JPEGExtended12Bit)
 PADDING = 256
 """Bytes that a run-length segment may go on for after the picture."""
 START_OF_IMAGE = b"\xff\xd8"
+END_OF_IMAGE = b"\xff\xd9"
 START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
 START_OF_BOXES = b"\0\0\0\x0cjP  "
 """Of a JPEG 2000 file, which some programs store instead of the bare codestream."""
@@ -56,21 +65,32 @@ def decoded(form: PixelFormat, data: bytes, memory: NDArray[Any] | None = None) 
     syntax = form.file.transfer_syntax
     if syntax != RLELossless:
         _check_stated_size(form, data)
-    if form.samples > 1 or syntax not in (RLELossless, *JPEG_LS, *JPEG_2000):
+    if syntax not in (IMAGECODECS_COLOURS if form.samples > 1 else IMAGECODECS_GREY):
         return decoded_by_pydicom(form, data, compressed=True)
-    if syntax == RLELossless:
-        frame = _run_length(form, data, memory)
-    elif syntax in JPEG_LS:
-        frame = imagecodecs.jpegls_decode(data)
-    else:
-        frame = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    if frame.shape != (form.rows, form.columns):
+    frame = _run_length(form, data, memory) if syntax == RLELossless else _picture(form, data)
+    if frame.shape != ((form.rows, form.columns, form.samples) if form.samples > 1 else (form.rows, form.columns)):
         raise ReadError(
             f"{form.file.path.name} holds a picture of {frame.shape} pixels, not of {form.rows}x{form.columns}.",
             "The file is damaged.",
         )
     stored = frame.astype(form.dtype) if frame.dtype.itemsize != form.dtype.itemsize else frame.view(form.dtype)
+    if form.samples == 3 and form.photometric.startswith("YBR"):
+        return np.asarray(convert_color_space(stored, form.photometric, "RGB"))
     return used_bits(stored, form, high_aligned=False)
+
+
+def _picture(form: PixelFormat, data: bytes) -> NDArray[Any]:
+    """Return what a JPEG, JPEG-LS or JPEG 2000 codestream holds, colours as they are stored."""
+    if form.file.transfer_syntax in JPEG_LS:
+        return np.asarray(imagecodecs.jpegls_decode(data))
+    if form.file.transfer_syntax in JPEG_2000:
+        return np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))
+    # The decoder fills in what is cut off. The marker cannot occur inside a picture.
+    if END_OF_IMAGE not in data[len(data) // 2 :]:
+        raise ReadError(f"{form.file.path.name} is truncated: its compressed picture has no end.", "Copy it again.")
+    # The same name for both ends keeps the decoder from turning the colours.
+    same = "RGB" if form.samples > 1 else None
+    return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=same, outcolorspace=same))
 
 
 def decoded_by_pydicom(form: PixelFormat, data: bytes, *, compressed: bool = False) -> NDArray[Any]:
