@@ -1,6 +1,7 @@
 """Networks that are kept as programs: TorchScript and ExportedProgram files."""
 
 import io
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,10 @@ def load_program(content: bytes | Path, architecture: str, name: str) -> "nn.Mod
     source = io.BytesIO(content) if isinstance(content, bytes) else str(content)
     try:
         if architecture == "torchscript":
-            script: nn.Module = torch.jit.load(source, map_location="cpu")  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                # That PyTorch advises against TorchScript for new models is not news for who uses an old one.
+                warnings.simplefilter("ignore", FutureWarning)
+                script: nn.Module = torch.jit.load(source, map_location="cpu")  # type: ignore[no-untyped-call]
             return script.eval()
         from napari_medseg.models.exported import Exported
 
