@@ -58,7 +58,7 @@ def test_numbers_that_do_not_fit_their_type_are_refused(tmp_path: Path) -> None:
 
 
 def test_words_on_the_border_of_two_blocks_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_medseg.io.stored.TEXT_BLOCK_BYTES", 7)
+    monkeypatch.setattr("napari_medseg.io.text_numbers.TEXT_BLOCK_BYTES", 7)
     (tmp_path / "a").write_bytes(b" ".join(b"%d" % n for n in VOXELS[0, 0]))
     source = Stored((Source(tmp_path / "a"),), "text", (50,), np.dtype("<i2"))
     np.testing.assert_array_equal(load(source, ReadOptions()), VOXELS[0, 0])

@@ -30,9 +30,7 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], what: str) -
     what : str
         File name for the message.
     """
-    size = prod(int(n) for n in shape) * dtype.itemsize
-    if size <= 0 or min(shape) < 1:
-        raise ReadError(f"{what} claims the shape {shape}, which holds no voxel.", "The file is damaged.")
+    size = check_shape(shape, dtype, what)
     if size <= SMALL_BYTES:
         return size
     free = psutil.virtual_memory().available
@@ -41,6 +39,14 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], what: str) -
             f"{what} claims {size / 2**30:,.1f} GiB of voxels {shape}; {free / 2**30:.1f} GiB of memory are free.",
             "Close other programs, use a larger machine, or check that the file is not damaged.",
         )
+    return size
+
+
+def check_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic], what: str) -> int:
+    """Return the bytes of an array that need not fit in memory, or raise `ReadError` if it has none."""
+    size = prod(int(n) for n in shape) * dtype.itemsize
+    if size <= 0 or min(shape) < 1:
+        raise ReadError(f"{what} claims the shape {shape}, which holds no voxel.", "The file is damaged.")
     return size
 
 

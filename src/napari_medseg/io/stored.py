@@ -1,37 +1,22 @@
 """Voxels as a header describes them: plain numbers in one file or several, packed or not."""
 
-import bz2
-import io
+import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from math import prod
 
 import numpy as np
-from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.cache import cache_folder
 from napari_medseg.io.format import ReadOptions
-from napari_medseg.io.limits import DEFLATE_LIMIT, check_size
+from napari_medseg.io.lazy import MappedFile, MappedScratch, dask_array
+from napari_medseg.io.limits import check_shape, check_size, is_large
+from napari_medseg.io.source import LARGEST_RATIO, Packing, Source
+from napari_medseg.io.text_numbers import fill_from_hex, fill_from_text
+from napari_medseg.io.unpacking import fill, gunzipped_at_once, unpack
 
-BLOCK_BYTES = 1 << 22
-TEXT_BLOCK_BYTES = 1 << 20
-
-Packing = Literal["raw", "gzip", "zlib", "bzip2", "text", "hex"]
-
-LARGEST_RATIO = {"raw": 1, "gzip": DEFLATE_LIMIT, "zlib": DEFLATE_LIMIT, "bzip2": 1 << 21}
-"""How many bytes of voxels a byte on the disk can stand for."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where in a file voxels begin."""
-
-    path: Path
-    offset: int = 0
-    """Bytes on the disk before the voxels."""
-    skip: int = 0
-    """Bytes to leave out after unpacking."""
+__all__ = ["Packing", "Source", "Stored", "load"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,145 +38,89 @@ class Stored:
 
 
 def load(stored: Stored, options: ReadOptions) -> NDArray[np.generic]:
-    """Return the array in native byte order.
+    """Return the array in native byte order; a dask array over the file if it is large.
 
     Raises
     ------
     ReadError
         If it cannot be whole: the files are too short, or it would not fit in memory.
     """
+    if is_large(stored.shape, stored.dtype, options.memory_share):
+        lazy = _lazy(stored, options)
+        if lazy is not None:
+            return lazy
     size = check_size(stored.shape, stored.dtype, stored.name)
-    share, rest = divmod(size // stored.dtype.itemsize, len(stored.sources))
-    if rest:
-        raise ReadError(
-            f"{stored.name}: {len(stored.sources)} files cannot hold equal parts of {stored.shape} voxels.",
-            "Check that the header lists all data files.",
-        )
-    array = np.empty(stored.shape, stored.dtype)
-    for number, source in enumerate(stored.sources):
-        part = array.reshape(-1)[number * share : (number + 1) * share]
-        if stored.packing == "text":
-            _fill_from_text(part, source, options)
-        elif stored.packing == "hex":
-            _fill_from_hex(part, source)
-        else:
-            _fill(part.view(np.uint8), source, stored.packing, options)
+    array = _at_once(stored, size, options)
+    if array is None:
+        array = np.empty(stored.shape, stored.dtype)
+        share = _share(stored)
+        for number, source in enumerate(stored.sources):
+            part = array.reshape(-1)[number * share : (number + 1) * share]
+            if stored.packing == "text":
+                fill_from_text(part, source, options)
+            elif stored.packing == "hex":
+                fill_from_hex(part, source)
+            else:
+                fill(part.view(np.uint8), source, stored.packing, options)
     if not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
     return array
 
 
-def _fill(target: NDArray[np.uint8], source: Source, packing: Packing, options: ReadOptions) -> None:
-    """Unpack exactly the bytes of the target, block by block."""
-    possible = (source.path.stat().st_size - source.offset) * LARGEST_RATIO[packing]
-    if source.skip + target.size > possible:
-        raise _short(source, target.size, possible)
-    with source.path.open("rb") as file:
-        file.seek(source.offset)
-        stream = _unpacked(file, packing)
-        view, done = target.data, 0
+def _share(stored: Stored) -> int:
+    """Return the number of elements in each file."""
+    share, rest = divmod(prod(stored.shape), len(stored.sources))
+    if rest:
+        raise ReadError(
+            f"{stored.name}: {len(stored.sources)} files cannot hold equal parts of {stored.shape} voxels.",
+            "Check that the header lists all data files.",
+        )
+    return share
+
+
+def _at_once(stored: Stored, size: int, options: ReadOptions) -> NDArray[np.generic] | None:
+    if stored.packing != "gzip" or len(stored.sources) > 1:
+        return None
+    options.step(f"Reading {stored.name}", 0, size)
+    found = gunzipped_at_once(stored.sources[0], size, stored.dtype.itemsize)
+    return None if found is None else found.view(stored.dtype).reshape(stored.shape)
+
+
+def _lazy(stored: Stored, options: ReadOptions) -> NDArray[np.generic] | None:
+    """Return a dask array over the one file, or over what is packed in it; None where the array must be read whole."""
+    if len(stored.sources) > 1 or stored.packing in ("text", "hex"):
+        return None
+    (source,) = stored.sources
+    size = check_shape(stored.shape, stored.dtype, stored.name)
+    possible = (source.path.stat().st_size - source.offset) * LARGEST_RATIO[stored.packing]
+    if source.skip + size > possible:
+        return None
+    if stored.packing == "raw":
+        array = dask_array(MappedFile(source.path, source.offset + source.skip, stored.shape, stored.dtype))
+    else:
+        array = dask_array(_unpacked_beside(stored, source, size, options))
+    return array if stored.dtype.isnative else array.astype(stored.dtype.newbyteorder("="))
+
+
+def _unpacked_beside(stored: Stored, source: Source, size: int, options: ReadOptions) -> MappedScratch:
+    """Return the content of a packed file, which cannot be read from the middle, in a private file without a name."""
+    folder = cache_folder("unpacked")
+    block = bytearray()
+    with tempfile.TemporaryFile(dir=folder) as file:
+
+        def room(_at: int, count: int) -> memoryview:
+            nonlocal block
+            file.write(block)
+            block = bytearray(count)
+            return memoryview(block)
+
         try:
-            _leave_out(stream, source.skip)
-            while done < target.size:
-                options.step(f"Reading {source.path.name}", done, target.size)
-                got = stream.readinto(view[done : done + BLOCK_BYTES])  # type: ignore[attr-defined]
-                if not got:
-                    raise EOFError
-                done += got
-            # Reaching the end of a packed stream checks its sum.
-            stream.read(1)
-        except EOFError:
-            raise _short(source, target.size, done) from None
-
-
-def _unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:
-    if packing == "gzip":
-        return cast("BinaryIO", igzip.IGzipFile(fileobj=file, mode="rb"))
-    if packing == "bzip2":
-        return cast("BinaryIO", bz2.BZ2File(file))
-    return cast("BinaryIO", _Inflated(file)) if packing == "zlib" else file
-
-
-class _Inflated(io.RawIOBase):
-    """The content of a zlib stream."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._engine = isal_zlib.decompressobj()
-        self._waiting = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._engine.eof:
-            packed = self._waiting or self._file.read(TEXT_BLOCK_BYTES)
-            found = self._engine.decompress(packed, len(buffer))
-            self._waiting = self._engine.unconsumed_tail
-            if found:
-                buffer[: len(found)] = found
-                return len(found)
-            if not packed:
-                raise EOFError
-        return 0
-
-
-def _leave_out(stream: BinaryIO, count: int) -> None:
-    while count > 0:
-        got = len(stream.read(min(count, BLOCK_BYTES)))
-        if not got:
-            raise EOFError
-        count -= got
-
-
-def _fill_from_text(target: NDArray[np.generic], source: Source, options: ReadOptions) -> None:
-    """Parse numbers that white space or commas separate."""
-    if target.size > source.path.stat().st_size:
-        raise _short(source, target.size * 2, source.path.stat().st_size)
-    done, rest = 0, b""
-    with source.path.open("rb") as file:
-        file.seek(source.offset + source.skip)
-        while done < target.size:
-            options.step(f"Reading {source.path.name}", done, target.size)
-            block = file.read(TEXT_BLOCK_BYTES)
-            words = (rest + block).replace(b",", b" ").split()
-            # The last word may go on in the next block.
-            rest = words.pop() if block and words and not block[-1:].isspace() else b""
-            found = _numbers(words, target.dtype, source)[: target.size - done]
-            target[done : done + len(found)] = found
-            done += len(found)
-            if not block and done < target.size:
-                raise ReadError(f"{source.path.name} holds {done} of {target.size} numbers.", "Copy it again.")
-
-
-def _numbers(words: list[bytes], dtype: np.dtype[np.generic], source: Source) -> NDArray[np.generic]:
-    kind = np.float64 if dtype.kind == "f" else np.uint64 if dtype.kind == "u" else np.int64
-    try:
-        parsed = np.array([float(word) if dtype.kind == "f" else int(word) for word in words], dtype=kind)
-    except (ValueError, OverflowError) as error:
-        raise ReadError(f"{source.path.name}: {error}.", "The file is damaged.") from None
-    if dtype.kind != "f" and parsed.size:
-        allowed = np.iinfo(dtype.newbyteorder("=").name)
-        if parsed.min() < allowed.min or parsed.max() > allowed.max:
-            raise ReadError(f"{source.path.name} holds numbers that are no {allowed.dtype}.", "The header is wrong.")
-    return parsed
-
-
-def _fill_from_hex(target: NDArray[np.generic], source: Source) -> None:
-    """Decode two hexadecimal digits per byte."""
-    possible = source.path.stat().st_size // 2
-    if target.nbytes > possible:
-        raise _short(source, target.nbytes, possible)
-    with source.path.open("rb") as file:
-        file.seek(source.offset + source.skip)
-        found = bytes.fromhex(file.read().decode("ascii"))
-    if len(found) < target.nbytes:
-        raise _short(source, target.nbytes, len(found))
-    target.view(np.uint8)[:] = np.frombuffer(found, np.uint8, target.nbytes)
-
-
-def _short(source: Source, needed: int, there: int) -> ReadError:
-    return ReadError(
-        f"{source.path.name} is truncated: {needed} bytes of voxels are needed, at most {max(0, there)} are there.",
-        "Copy it again.",
-    )
+            unpack(source, stored.packing, size, options, room)
+            file.write(block)
+            file.flush()
+        except OSError as error:
+            raise ReadError(
+                f"{stored.name} is too large for memory and could not be unpacked in {folder} ({error.strerror}).",
+                "Make room there, name another folder in NAPARI_MEDSEG_HOME, or store it without compression.",
+            ) from error
+        return MappedScratch(file, stored.shape, stored.dtype)

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.io.dicom.convert import Conversion
+from napari_medseg.io.dicom.lazy import lazy_values, mixed
 from napari_medseg.io.dicom.pet import UNITS, suv_factor
 from napari_medseg.io.dicom.pictures import TooNarrowError, decode
 from napari_medseg.io.dicom.pixels import PixelFormat
 from napari_medseg.io.dicom.series import Stack, conversions_of, value_types
 from napari_medseg.io.format import ReadOptions
-from napari_medseg.io.limits import check_size
+from napari_medseg.io.limits import check_size, is_large
 from napari_medseg.io.orientation import nearest_zyx
 from napari_medseg.volume import Volume
 
@@ -24,9 +25,14 @@ MAKER = "napari-medseg"
 
 
 def volume_of(stack: Stack, options: ReadOptions) -> Volume:
-    """Decode a stack."""
+    """Decode a stack, or open it lazily if it is large."""
     conversions = conversions_of(stack)
     *narrow, sure = value_types(stack, conversions)
+    rgb = conversions[stack.first.file].rgb
+    shape = stack.shape(rgb=rgb)
+    if len(shape) - rgb > 2 and is_large(shape, (*narrow, sure)[0], options.memory_share):
+        # Whether the narrow type holds all values is not known before all are read.
+        return describe(stack, lazy_values(stack, conversions, sure, rgb=rgb))
     for dtype in narrow:
         try:
             return describe(stack, _values(stack, conversions, dtype, options, check=True))
@@ -87,13 +93,8 @@ def _blended(values: NDArray[Any], stack: Stack) -> NDArray[Any]:
     """Return the slices of the grid, mixed from the acquired ones."""
     blends = stack.blends or ()
     result = np.empty((values.shape[0], len(blends), *values.shape[2:]), values.dtype)
-    whole = np.issubdtype(values.dtype, np.integer)
     for number, blend in enumerate(blends):
-        if blend.weight in (0.0, 1.0):
-            result[:, number] = values[:, blend.second if blend.weight else blend.first]
-            continue
-        mixed = values[:, blend.first] * (1 - blend.weight) + values[:, blend.second] * blend.weight
-        result[:, number] = np.rint(mixed) if whole else mixed
+        result[:, number] = mixed(values[:, blend.first], values[:, blend.second], blend)
     return result
 
 

@@ -12,9 +12,9 @@ from napari_medseg.io.dicom.parser import DicomFile, looks_like_dicom, parse
 from napari_medseg.io.format import ReadOptions
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
-BATCH = 32
+BATCH = 64
 """Files whose headers one task reads."""
-READERS = 8
+READERS = 4
 """Threads that read headers: they mostly wait for the disk or the network."""
 
 

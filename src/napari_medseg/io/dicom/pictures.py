@@ -22,7 +22,7 @@ WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode; decoders and numpy let others run meanwhile."""
 BATCH_BYTES = 1 << 22
 """Of values that one task makes from pictures without compression: handing over a task costs time, too."""
-COMPRESSED_BATCH = 2
+COMPRESSED_BATCH = 4
 """Compressed pictures that one task decodes."""
 
 Target = tuple[Frame, NDArray[Any]]

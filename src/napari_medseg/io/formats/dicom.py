@@ -1,5 +1,6 @@
 """DICOM: folders, files, DICOMDIR and archives; every kind of image object."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
     """
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
-            return [replace(volume, source=(path,)) for volume in read(folder, options)]
+            # The folder is gone afterwards, so nothing can be left for later.
+            volumes = read(folder, replace(options, memory_share=math.inf))
+            return [replace(volume, source=(path,)) for volume in volumes]
     found = find(path, options)
     segmentations = [file for file in found.files if is_segmentation(file)]
     stacks = _stacks(found, path, allow_none=bool(segmentations))

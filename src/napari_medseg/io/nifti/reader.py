@@ -1,5 +1,6 @@
 """Voxels of a NIfTI file as a `Volume`."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def _stored(header: NiftiHeader, options: ReadOptions) -> NDArray[np.generic]:
     dtype = header.raw.get_data_dtype()
     shape = tuple(int(n) for n in header.raw.get_data_shape())
     source = Source(header.image, skip=int(header.raw["vox_offset"]))
+    if dtype.fields:
+        # Colours are told apart by looking at the bytes, which a dask array does not offer.
+        options = replace(options, memory_share=math.inf)
     array = load(Stored((source,), "gzip" if is_gzipped(header.image) else "raw", shape[::-1], dtype), options)
     if dtype.fields:
         return array.view(np.uint8).reshape(*array.shape, len(dtype.fields))
