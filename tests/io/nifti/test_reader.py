@@ -1,5 +1,6 @@
 """NIfTI files made by nibabel: scaling, geometry, odd types and pairs."""
 
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -134,3 +135,31 @@ def test_half_a_pair_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cifti.nii").write_bytes(bytes(raw))
     with pytest.raises(ReadError, match="CIFTI"):
         read(tmp_path / "cifti.nii")
+
+
+def patched(path: Path, offset: int, layout: str, *values: float) -> Path:
+    data = bytearray(path.read_bytes())
+    struct.pack_into(layout, data, offset, *values)
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize("wrong", [-2.0, 0.0])
+def test_impossible_voxel_sizes_are_mentioned(tmp_path: Path, wrong: float) -> None:
+    path = saved(tmp_path / "a.nii", affine=np.diag([2.0, 3.0, 4.0, 1.0]))
+    patched(patched(path, 80, "<f", wrong), 252, "<2h", 0, 0)
+    (volume,) = read(path)
+    assert volume.geometry.spacing == pytest.approx((4.0, 3.0, abs(wrong) or 1.0))
+    assert any(f"voxel sizes are {wrong:g}, 3, 4" in warning for warning in volume.warnings)
+
+
+def test_a_form_of_unknown_code_is_mentioned(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.nii", affine=np.diag([2.0, 3.0, 4.0, 1.0]))
+    (volume,) = read(patched(path, 254, "<h", 99))
+    assert any("sform has the unknown code 99" in warning for warning in volume.warnings)
+
+
+def test_voxels_of_no_stated_place_begin_after_the_header(tmp_path: Path) -> None:
+    (volume,) = read(patched(saved(tmp_path / "a.nii"), 108, "<f", 0.0))
+    np.testing.assert_array_equal(np.sort(volume.data, axis=None), np.sort(DATA, axis=None))
+    assert any("where the voxels begin" in warning for warning in volume.warnings)

@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, cast
 
 import numpy as np
 from isal import igzip
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class NiftiHeader:
     """File with the voxels."""
     extension: dict[str, Any]
     """What this package left in the header: classes, units, ..."""
+    repairs: tuple[str, ...] = ()
+    """What was wrong in the header and put right."""
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -51,7 +54,8 @@ class NiftiHeader:
     @cached_property
     def affine(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """(x, y, z) index to RAS+ mm by nibabel's rules, and what had to be decided."""
-        return _affine(self.raw)
+        affine, notes = _affine(self.raw)
+        return affine, (*self.repairs, *notes)
 
     @cached_property
     def stored_geometry(self) -> Geometry | None:
@@ -125,16 +129,34 @@ def read_header(path: Path) -> NiftiHeader:
         size = _header_size(start, path)
         pair = start[4 if size == 540 else 344 :][:3] in (b"ni1", b"ni2")
         kinds = (Nifti2PairHeader, Nifti2Header) if size == 540 else (Nifti1PairHeader, Nifti1Header)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # What nibabel would log is told in warnings of the volume.
+        with warnings.catch_warnings(action="ignore"), LoggingOutputSuppressor():
+            stored = kinds[not pair].from_fileobj(BytesIO(start[:size]), check=False)
             raw = kinds[not pair].from_fileobj(BytesIO(start[:size]), check=True)
+        repairs = _repairs(stored, raw, size)
         extension = {} if pair else _our_extension(start[size:], file, raw, size)
     if int(raw["intent_code"]) in CIFTI_INTENTS:
         raise ReadError(f"{path.name} is a CIFTI file: surface data, not a volume.", "Choose the volume of the study.")
     shape = raw.get_data_shape()
     if len(shape) < 2 or min(shape) < 1:
         raise ReadError(f"{path.name} has the shape {shape}: no image.", "The header may be damaged.")
-    return NiftiHeader(raw, image_of_pair(path) if pair else path, extension)
+    return NiftiHeader(raw, image_of_pair(path) if pair else path, extension, repairs)
+
+
+def _repairs(stored: Nifti1Header, raw: Nifti1Header, size: int) -> tuple[str, ...]:
+    """Put right what nibabel leaves wrong, and tell of that and of what it put right itself."""
+    notes = []
+    sizes = np.asarray(stored["pixdim"][1:4], dtype=np.float64)[: len(stored.get_data_shape())]
+    if not (sizes > 0).all() and not raw["sform_code"]:
+        shown = ", ".join(f"{value:g}" for value in sizes)
+        notes.append(f"The header's voxel sizes are {shown}: signs were dropped, and 1 mm taken for a size of 0.")
+    for form in ("qform", "sform"):
+        if stored[f"{form}_code"] != raw[f"{form}_code"]:
+            notes.append(f"The header's {form} has the unknown code {int(stored[f'{form}_code'])}: it was not used.")
+    if raw.is_single and int(raw["vox_offset"]) == 0:
+        raw["vox_offset"] = size + 4
+        notes.append("The header does not say where the voxels begin: they were taken from its end.")
+    return tuple(notes)
 
 
 def header_of_pair(image: Path) -> Path | None:
