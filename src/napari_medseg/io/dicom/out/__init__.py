@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydicom.config import disable_value_validation
+
 from napari_medseg.errors import WriteError
 from napari_medseg.io.format import Written
 from napari_medseg.volume import Volume
@@ -17,6 +19,12 @@ def write_dicom(volume: Volume, path: Path) -> Written:
     WriteError
         If DICOM has no place for the volume, or the series that it belongs to is not known.
     """
+    # Of values in the source that break the rules of DICOM: they are the source's, and references must name them.
+    with disable_value_validation():
+        return _written(volume, path)
+
+
+def _written(volume: Volume, path: Path) -> Written:
     # highdicom and scikit-image cost a second that reading shall not pay.
     if volume.kind == "labels":
         if not path.suffix:

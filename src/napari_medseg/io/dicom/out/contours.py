@@ -4,6 +4,9 @@ The vertices lie half way between voxels inside and outside, so a voxel belongs 
 in a polygon. DICOM draws a hole of a CLOSED_PLANAR contour in this way ("keyhole", PS3.3 C.8.8.6.3).
 """
 
+from bisect import bisect_left
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
@@ -33,11 +36,9 @@ def outlines(mask: NDArray[np.bool_]) -> list[Polygon]:
     inside = np.pad(mask, 1).astype(np.uint8)
     # Voxels that touch at a corner are apart, and so are the holes beside them: no border ever meets itself.
     rings = [ring[:-1] - 1 for ring in _rings(inside)]
-    outer = [ring for ring in rings if not _is_hole(ring, mask)]
-    holes = sorted((ring for ring in rings if _is_hole(ring, mask)), key=lambda ring: float(ring[:, 1].min()))
-    for hole in holes:
-        _join(outer, hole)
-    return [_without_needless(polygon) for polygon in outer]
+    holes = [_is_hole(ring, mask) for ring in rings]
+    children = _channels(rings, holes)
+    return [_without_needless(_walk(number, rings, children)) for number, hole in enumerate(holes) if not hole]
 
 
 def _rings(inside: NDArray[np.uint8]) -> list[Polygon]:
@@ -50,26 +51,53 @@ def _is_hole(ring: Polygon, mask: NDArray[np.bool_]) -> bool:
     return not mask[round(float(row)), round(float(column) + 0.5)]
 
 
-def _join(outer: list[Polygon], hole: Polygon) -> None:
-    """Join a hole to the border on its left, along the row of its leftmost vertex.
+Children = dict[tuple[int, int], tuple[int, int]]
+"""Ring and vertex at which a channel begins, to the hole and the vertex of the hole at which it ends."""
 
-    Holes come from left to right: what is on the left is an outer border, or a hole that is already joined to one.
+
+def _channels(rings: list[Polygon], holes: list[bool]) -> Children:
+    """Return a channel for each hole: from its leftmost vertex to the next border on the left, in the same row.
+
+    What is on the left is an outer border, or a hole that begins further left and so is joined to one itself.
     """
-    start = int(hole[:, 1].argmin())
-    row, column = hole[start]
-    best: tuple[float, int, int] | None = None
-    for number, polygon in enumerate(outer):
-        on_left = np.flatnonzero((polygon[:, 0] == row) & (polygon[:, 1] < column))
-        if len(on_left):
-            nearest = int(on_left[polygon[on_left, 1].argmax()])
-            if best is None or polygon[nearest, 1] > best[0]:
-                best = float(polygon[nearest, 1]), number, nearest
-    if best is None:
-        raise ValueError("a hole has nothing around it")
-    _, number, at = best
-    around = np.concatenate([hole[start:], hole[: start + 1]])
-    polygon = outer[number]
-    outer[number] = np.concatenate([polygon[: at + 1], around, polygon[at:]])
+    by_row: dict[float, list[tuple[float, int, int]]] = defaultdict(list)
+    for number, ring in enumerate(rings):
+        for vertex, (row, column) in enumerate(ring.tolist()):
+            if row.is_integer():
+                by_row[row].append((column, number, vertex))
+    for crossings in by_row.values():
+        crossings.sort()
+    children: Children = {}
+    for number in (number for number, hole in enumerate(holes) if hole):
+        vertex = int(rings[number][:, 1].argmin())
+        row, column = rings[number][vertex].tolist()
+        at = bisect_left(by_row[row], (column, -1, -1)) - 1
+        _, left, start = by_row[row][at]
+        children[left, start] = number, vertex
+    return children
+
+
+def _walk(number: int, rings: list[Polygon], children: Children) -> Polygon:
+    """Return an outer border with all holes that hang on it, each walked around on the way."""
+    points: list[NDArray[np.float64]] = []
+    # Ring, vertex that its walk began at, vertices that were passed.
+    under_way = [[number, 0, 0]]
+    while under_way:
+        ring, start, passed = under_way[-1]
+        border = rings[ring]
+        # A hole ends where it began, and an outer border is closed by its reader.
+        if passed == len(border) + (len(under_way) > 1):
+            under_way.pop()
+            if under_way:
+                ring, start, passed = under_way[-1]
+                points.append(rings[ring][(start + passed - 1) % len(rings[ring])])
+            continue
+        vertex = (start + passed) % len(border)
+        points.append(border[vertex])
+        under_way[-1][2] += 1
+        if passed < len(border) and (ring, vertex) in children:
+            under_way.append([*children[ring, vertex], 0])
+    return np.array(points)
 
 
 def _without_needless(polygon: Polygon) -> Polygon:

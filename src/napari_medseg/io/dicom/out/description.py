@@ -28,7 +28,7 @@ EQUIPMENT = "Manufacturer InstitutionName StationName ManufacturerModelName Devi
 def derived_elements(volume: Volume, kind: Kind, scale: Scale, header: Dataset) -> Dataset:
     """Return image type, description, scale and window, and the machine that took the image it was made from."""
     dataset = Dataset()
-    dataset.ImageType = ["DERIVED", "SECONDARY", *([kind.third] if kind.third else [])]
+    dataset.ImageType = list(kind.image_type)
     made = volume.derivation or CONVERTED
     rounding = f"; values rounded, off by at most {scale.error:.3g}" if scale.error else ""
     dataset.DerivationDescription = f"{made[:900]}{rounding}"
@@ -92,9 +92,14 @@ def reference_to(header: Dataset, frame: int | None) -> Dataset:
     """Return an item that names a file, and the frame in it, counted from 0, if it has several."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    if frame is not None and "NumberOfFrames" in header:
+    if frame is not None and has_frames(header):
         item.ReferencedFrameNumber = frame + 1
     return item
+
+
+def has_frames(header: Dataset) -> bool:
+    """Return whether a file holds several frames, which are named one by one."""
+    return int(header.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in header
 
 
 def pixel_elements(dtype: np.dtype[np.integer], *, samples: int) -> Dataset:

@@ -6,9 +6,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from pydicom.config import RAISE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_file_meta_info
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import validate_value
 
 from napari_medseg.io.dicom.decode import MAKER
 from napari_medseg.io.dicom.parser import looks_like_dicom
@@ -29,32 +33,53 @@ PLACE = "FrameOfReferenceUID PositionReferenceIndicator"
 MUST_BE_THERE = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
 AccessionNumber PositionReferenceIndicator"""
 """May be empty, may not be absent."""
+STRINGS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"))
 
 
 def copied(source: Dataset, keywords: str) -> Dataset:
-    """Return those of the elements that a header has."""
+    """Return those of the elements that a header has, but for values that DICOM forbids and empty ones that may go."""
     found = Dataset()
     for keyword in keywords.split():
-        if keyword in source:
+        if keyword in source and _may_stay(source[keyword]):
             found.add(deepcopy(source[keyword]))
     return found
 
 
-def completed(header: Dataset) -> Dataset:
-    """Return a header with text decoded, and the elements that every object of a study must have, empty if unknown.
+def _may_stay(element: DataElement) -> bool:
+    if element.keyword in MUST_BE_THERE.split() or element.VR in ("SQ", "UI"):
+        return element.VR != "SQ" or bool(element.value)
+    if element.is_empty:
+        return False
+    try:
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        for value in values:
+            validate_value(element.VR, str(value) if element.VR in STRINGS else value, RAISE)
+    except ValueError:
+        return False
+    return True
 
-    The identifiers of a study or frame of reference that the header lacks are derived from those that it has, so that
-    all files written for one series agree.
+
+def completed(headers: list[Dataset]) -> Dataset:
+    """Decode the text of the headers of a series, add what every object of a study must have, and return the first.
+
+    What is not known stays empty. Identifiers of study, series and frame of reference that are absent are derived from
+    what is there, so that all files written for the series agree.
     """
-    header.decode()
-    for keyword in MUST_BE_THERE.split():
-        if keyword not in header:
-            setattr(header, keyword, "")
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        if not header.get(keyword):
-            known = [str(header.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-            setattr(header, keyword, generate_uid(entropy_srcs=[keyword, *known]))
-    return header
+    first = headers[0]
+    for header in headers:
+        header.decode()
+        for keyword in MUST_BE_THERE.split():
+            if keyword not in header:
+                setattr(header, keyword, "")
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            if not header.get(keyword):
+                setattr(header, keyword, first.get(keyword) or _derived_uid(first, keyword))
+    return first
+
+
+def _derived_uid(header: Dataset, keyword: str) -> UID:
+    known = [str(header.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    return generate_uid(entropy_srcs=[keyword, *known])
 
 
 def anonymous() -> Dataset:
@@ -62,7 +87,7 @@ def anonymous() -> Dataset:
     header = Dataset()
     header.PatientID = f"ANON-{generate_uid(None)[-12:]}"
     header.PatientName = "ANONYMOUS^"
-    return completed(header)
+    return completed([header])
 
 
 def sign(dataset: Dataset, sop_class: UID, transfer_syntax: UID = ExplicitVRLittleEndian) -> Dataset:

@@ -48,8 +48,7 @@ class Kind:
     """What must have a value, where the source has none."""
     needed: str = ""
     """Keywords that the source must have."""
-    third: str = ""
-    """Third value of the image type."""
+    image_type: tuple[str, ...] = ("DERIVED", "SECONDARY")
 
     def fill(self, dataset: Dataset) -> None:
         """Complete a data set that has what the source could give.
@@ -74,17 +73,35 @@ class Kind:
         for keyword, value in self.fixed.items():
             if not dataset.get(keyword):
                 setattr(dataset, keyword, value)
+        self._settle(dataset)
+
+    def _settle(self, dataset: Dataset) -> None:
+        """Leave out or add, empty, what depends on other elements."""
+        if "PatientOrientationCodeSequence" in dataset:
+            dataset.pop("PatientPosition", None)
+        if self.modality == "MR":
+            if "IR" not in _values(dataset, "ScanningSequence"):
+                dataset.pop("InversionTime", None)
+            if {"CG", "PPG"} & _values(dataset, "ScanOptions"):
+                dataset.setdefault("TriggerTime", None)
+
+
+def _values(dataset: Dataset, keyword: str) -> set[str]:
+    found = dataset.get(keyword) or ()
+    return {found} if isinstance(found, str) else set(found)
 
 
 KINDS = {
-    "CT": Kind("CT", CTImageStorage, CT, "KVP AcquisitionNumber PatientPosition", third="AXIAL"),
+    "CT": Kind(
+        "CT", CTImageStorage, CT, "KVP AcquisitionNumber PatientPosition", image_type=("DERIVED", "SECONDARY", "AXIAL")
+    ),
     "MR": Kind(
         "MR",
         MRImageStorage,
         MR,
         "ScanOptions MRAcquisitionType RepetitionTime EchoTime EchoTrainLength PatientPosition",
         {"ScanningSequence": "RM", "SequenceVariant": "NONE"},
-        third="OTHER",
+        image_type=("DERIVED", "SECONDARY", "OTHER"),
     ),
     "PT": Kind(
         "PT",
@@ -92,6 +109,8 @@ KINDS = {
         PT,
         "CorrectedImage CollimatorType PatientPosition",
         needed="Units SeriesType DecayCorrection CountsSource SeriesDate SeriesTime FrameReferenceTime",
+        # PET knows no other second value.
+        image_type=("DERIVED", "PRIMARY"),
     ),
 }
 

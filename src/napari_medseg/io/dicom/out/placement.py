@@ -35,10 +35,10 @@ def sliced(volume: Volume, source: Source | None) -> tuple[Volume, Geometry]:
     if block.axes and block.data.shape[0] == 1 and len(block.axes) == 1:
         block = replace(block, data=block.data[0], axes=(), axis_values={})
     grid = block.geometry
-    if grid is None or block.rgb or block.axes not in ((), ("time",), ("b_value",)):
+    if grid is None or block.rgb or block.axes not in ((), ("time",), ("b_value",), ("repeat",)):
         raise WriteError(
-            f"{volume.name}: a DICOM series holds one number per voxel and at most a time or b-value axis; this image "
-            f"has {'colours' if block.rgb else f'the axes {block.axes}'}.",
+            f"{volume.name}: a DICOM series holds one number per voxel and at most an axis of times, b-values or repeats; "
+            f"this image has {'colours' if block.rgb else f'the axes {block.axes}'}.",
             "Write its volumes one by one, or as .nrrd.",
         )
     same = None if source is None or source.grid is None else onto_grid(block, source.grid)
@@ -103,6 +103,8 @@ def step_elements(volume: Volume, step: int, begin: str) -> Dataset:
         if seconds is not None:
             start = datetime.strptime(f"{begin or '000000'}{'' if '.' in begin else '.0'}", CLOCK)
             dataset.AcquisitionTime = f"{start + timedelta(seconds=float(seconds[step] - seconds[0])):{CLOCK}}"
+    if volume.axes == ("repeat",):
+        dataset.AcquisitionNumber = step + 1
     if volume.axes == ("b_value",):
         known = volume.axis_values
         if "b_value" not in known or "b_vector" not in known:

@@ -14,6 +14,7 @@ from pydicom.uid import UID, generate_uid
 
 from napari_medseg.errors import WriteError
 from napari_medseg.io.dicom.decode import MAKER
+from napari_medseg.io.dicom.out.description import has_frames
 from napari_medseg.io.dicom.out.identity import completed, series_number, sign, software_version
 from napari_medseg.io.dicom.out.source import Source, source_of
 from napari_medseg.io.dicom.out.terms import term_of
@@ -86,17 +87,17 @@ def classes_in(volume: Volume) -> list[LabelClass]:
 
 def _segmentation(source: Source, grid: Geometry, placed: Volume) -> Dataset:
     labels, classes = np.asarray(placed.data), classes_in(placed)
-    headers = [completed(header) for header in source.headers]
+    headers = source.headers
+    completed(headers)
     for header in headers:
-        # highdicom asks for it although the planes are described below.
-        header.SliceThickness = header.get("SliceThickness") or grid.spacing[0]
+        _please_highdicom(header, grid)
     numbers = np.zeros(max(int(labels.max()), classes[-1].value) + 1, np.uint16)
     for number, label in enumerate(classes, start=1):
         numbers[label.value] = number
     segments = numbers[labels]
     marked = _mark_ends(segments)
     # Many several-frame files cannot be named at once; those after the first are named beside it.
-    first, rest = (headers[:1], headers[1:]) if "NumberOfFrames" in headers[0] else (headers, [])
+    first, rest = (headers[:1], headers[1:]) if has_frames(headers[0]) else (headers, [])
     with warnings.catch_warnings():
         # Of values in the source that break the rules of DICOM: they are the source's, and stay.
         warnings.simplefilter("ignore")
@@ -115,11 +116,24 @@ def _segmentation(source: Source, grid: Geometry, placed: Volume) -> Dataset:
             "1",
             content_label="SEGMENTATION",
             series_description="Segmentation",
+            specific_character_set="ISO_IR 192",
             further_source_images=rest or None,
             **_place(grid),
         )
     _clear(dataset, [LPS_TO_RAS @ (grid @ (index, 0, 0)) for index in marked])
     return sign(dataset, UID(dataset.SOPClassUID))
+
+
+def _please_highdicom(header: Dataset, grid: Geometry) -> None:
+    """Put into a header in memory what highdicom looks for there, although the planes are described to it."""
+    shared = header.get("SharedFunctionalGroupsSequence")
+    if not shared:
+        header.SliceThickness = header.get("SliceThickness") or grid.spacing[0]
+        return
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        own = header.PerFrameFunctionalGroupsSequence[0]
+        if keyword not in shared[0] and keyword in own:
+            shared[0].add(own[keyword])
 
 
 def _place(grid: Geometry) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def write_series(volume: Volume, path: Path) -> Written:
         If DICOM has no place for the image; each message says why.
     """
     with source_of(volume, same_grid=False) if volume.source else nullcontext() as source:
-        header = completed(source.headers[0]) if source else anonymous()
+        header = completed(source.headers) if source else anonymous()
         notes = () if source else (NOBODY,)
         if volume.geometry is None:
             return _write_picture(volume, path, header, source, notes)

@@ -46,7 +46,7 @@ class Source:
     def headers(self) -> list[Dataset]:
         """Headers of the files of `frames`, each once, without pixels."""
         files = dict.fromkeys(frame.file for frame in self.frames)
-        return [dcmread(file.path, stop_before_pixels=True) for file in files]
+        return [dcmread(file.path, stop_before_pixels=True, force=True) for file in files]
 
     @cached_property
     def header_of(self) -> dict[DicomFile, Dataset]:

@@ -50,7 +50,7 @@ def write_structures(volume: Volume, path: Path) -> Written:
 
 
 def _structure_set(source: Source, placed: Volume, grid: Geometry) -> Dataset:
-    header = completed(source.headers[0])
+    header = completed(source.headers)
     dataset = copied(header, f"{PATIENT} {STUDY} {PLACE}")
     sign(dataset, RTStructureSetStorage, ImplicitVRLittleEndian)
     now = datetime.now()
