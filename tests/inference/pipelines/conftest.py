@@ -1,13 +1,13 @@
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 # Test folders are no packages; their helpers are found by name.
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "models" / "download")]
 
 
 @pytest.fixture
@@ -33,3 +33,12 @@ def nnunet(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def web() -> Iterator[Any]:
+    """Yield a web server of this machine, with what it holds and was asked."""
+    from web_server import serving
+
+    with serving() as state:
+        yield state

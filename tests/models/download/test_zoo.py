@@ -69,7 +69,7 @@ def test_an_offer_says_under_which_terms(zoo):
 
 
 def test_nothing_is_fetched_before_the_user_agrees(zoo):
-    with pytest.raises(LicenceError, match="Apache-2.0") as caught:
+    with pytest.raises(LicenceError, match=r"Apache-2\.0") as caught:
         add("spleen_ct")
     assert "Finds the spleen." in caught.value.terms
     assert not any(path.startswith("/files") for path, _ in zoo.asked)

@@ -4,6 +4,7 @@ The configuration is executed, here, in the process that predicts.
 """
 
 import sys
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,8 +148,11 @@ class Configuration:
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         try:
-            yield
-        except (BundleError, KeyboardInterrupt):
+            with warnings.catch_warnings():
+                # About readers and transforms of MONAI's, which the user has no hand in.
+                warnings.simplefilter("ignore")
+                yield
+        except BundleError:
             raise
         # The configuration may raise anything.
         except Exception as error:
@@ -173,6 +177,6 @@ def _on_the_image(
 ) -> NDArray[np.unsignedinteger]:
     """Return (x, y, z) labels on the grid of an image, by the nearest voxel where the grids differ."""
     place = np.linalg.solve(affine, geometry.affine)
-    found = ndimage.affine_transform(values, place[:3, :3], place[:3, 3], geometry.shape, order=0, mode="constant")
+    found = ndimage.affine_transform(values, place[:3, :3], place[:3, 3], geometry.shape, order=0, mode="grid-constant")
     labels: NDArray[np.unsignedinteger] = np.rint(found).astype(dtype)
     return labels
