@@ -11,6 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.utils.transforms import Affine
+
 from napari_medseg.errors import Cancelled, MedsegError, ReadError
 from napari_medseg.io import SeriesInfo, read, survey
 from napari_medseg.io.dicom.files import is_dicom
@@ -119,6 +121,8 @@ def opening(entries: Sequence[Entry], frame: "Frame | None") -> Callable[[Contro
     """
 
     def work(control: Control, tell: Tell) -> None:
+        # The first layer with a unit makes napari parse the definitions of all units: here, the window need not wait.
+        Affine(units=("mm", "mm"))
         axes = frame
         groups: dict[tuple[Path, str], list[Entry]] = defaultdict(list)
         for entry in entries:
@@ -127,6 +131,7 @@ def opening(entries: Sequence[Entry], frame: "Frame | None") -> Callable[[Contro
         for group in groups.values():
             try:
                 for entry, volumes in _read(group, control, counted):
+                    counted.say(f"Placing {entry.info.name}")
                     placed = place(volumes, axes)
                     tell(Opened(entry, tuple(volumes), tuple(placed.tuples), tuple(placed.notes), axes))
                     axes = placed.frame
@@ -195,15 +200,19 @@ class _Counted:
     def __init__(self, tell: Tell, total: int) -> None:
         self._tell = tell
         self._total = total
-        self._done = 0
+        self._done, self._now = 0, 0.0
         self._begun = time.monotonic()
         self.share = total
         """Amount of work in the part that reports now."""
 
     def __call__(self, part: Progress) -> None:
-        done = self._done + self.share * part.done / max(part.total, 1)
-        permille = round(1000 * done / max(self._total, 1))
-        self._tell(with_time_left(f"{part.stage}: {part.done} of {part.total}", 1000, self._begun, permille))
+        self._now = self._done + self.share * part.done / max(part.total, 1)
+        self.say(f"{part.stage}: {part.done} of {part.total}")
+
+    def say(self, words: str) -> None:
+        """Tell what is being done, at the same progress."""
+        permille = round(1000 * self._now / max(self._total, 1))
+        self._tell(with_time_left(words, 1000, self._begun, permille))
 
     def next(self, amount: int) -> None:
         """Note that a part of this amount is over."""

@@ -50,7 +50,11 @@ def place(volumes: "Iterable[Volume]", frame: "Frame | None") -> Placed:
 def notes_on(layers: "Iterable[LayerTuple]") -> list[str]:
     """Return the warnings about volumes, each with the name of its volume."""
     tags: list[Tag] = [layer[1]["metadata"][KEY] for layer in layers]
-    return [f"{tag.volume.name}: {warning}" for tag in tags for warning in tag.volume.warnings]
+    return [_named(tag.volume.name, warning) for tag in tags for warning in tag.volume.warnings]
+
+
+def _named(name: str, warning: str) -> str:
+    return warning if warning.startswith(name) else f"{name}: {warning}"
 
 
 def add_layers(viewer: "ViewerModel", layers: "Iterable[LayerTuple]") -> "list[Layer]":

@@ -112,8 +112,7 @@ class ImageInformation(QWidget):
         volume = self._volume()
         self._facts = () if volume is None else facts_of(volume)
         self.title.setText(HINT if self._layer is None else f"<b>{escape(self._layer.name)}</b>")
-        lines = (f"<tr><td>{escape(name)}&nbsp;&nbsp;</td><td>{_cell(value)}</td></tr>" for name, value in self._facts)
-        self.facts.setText(f"<table>{''.join(lines)}</table>")
+        self.facts.setText(f"<table>{''.join(_row(fact) for fact in self._facts)}</table>")
         self.facts.setVisible(volume is not None)
         self.warnings.setText("<br>".join(f"⚠ {escape(warning)}" for warning in self._warnings()))
         self.warnings.setVisible(bool(self._warnings()))
@@ -164,5 +163,10 @@ def _selectable(parent: QWidget) -> QLabel:
     return label
 
 
-def _cell(value: str) -> str:
-    return escape(value).replace("\n", "<br>")
+def _row(fact: Fact) -> str:
+    """Return a row of the table; a matrix goes below its name, in lines that are not broken."""
+    name = escape(fact.name)
+    if "\n" not in fact.value:
+        return f"<tr><td>{name}&nbsp;&nbsp;</td><td>{escape(fact.value)}</td></tr>"
+    lines = escape(fact.value).replace("\n", "<br>")
+    return f'<tr><td colspan="2">{name}<br><small style="white-space: nowrap">{lines}</small></td></tr>'
