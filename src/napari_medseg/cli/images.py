@@ -59,6 +59,7 @@ def convert(
     modality: Annotated[
         str | None, typer.Option(help="CT or MR, where a DICOM series is written and the image does not say.")
     ] = None,
+    activity: Annotated[bool, typer.Option("--activity", help="Keep PET in the unit of the file.")] = False,
 ) -> None:
     """Write an image or label map in another format, on the same grid; without a suffix, as a DICOM series."""
     from napari_medseg.io import read, scan, write
@@ -73,7 +74,7 @@ def convert(
     if len(found) > 1:
         choices = ", ".join(f"{item.series_id} ({item.name})" for item in found)
         raise ReadError(f"{source} holds {len(found)} volumes: {choices}.", "Name one with --series.")
-    volumes = read(source, series=found[0].series_id)
+    volumes = read(source, series=found[0].series_id, suv=not activity)
     if len(volumes) > 1:
         raise ReadError(f"{source} holds {len(volumes)} volumes of one series.", "Split the file first.")
     volume = volumes[0] if modality is None else replace(volumes[0], modality=modality.upper())

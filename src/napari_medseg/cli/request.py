@@ -125,7 +125,7 @@ def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tup
 
 
 def _image(path: Path) -> Volume:
-    image = next((volume for volume in read(path) if volume.kind == "image"), None)
+    image = next((volume for volume in read(path, suv=True) if volume.kind == "image"), None)
     if image is None:
         raise DataError(f"{path.name} is a label map.", "Give the folder of the images to --images.")
     return image

@@ -11,6 +11,7 @@ from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, formats
 from napari_medseg.io.limits import MEMORY_SHARE
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Volume
+from napari_medseg.volume.suv import in_suv
 
 
 def read(
@@ -20,6 +21,7 @@ def read(
     series: str | None = None,
     report: Callable[[Progress], None] | None = None,
     memory_share: float = MEMORY_SHARE,
+    suv: bool = False,
 ) -> list[Volume]:
     """Read all images and label maps in a file or folder.
 
@@ -36,6 +38,9 @@ def read(
     memory_share : float
         A volume that would take more than this share of the free memory is opened lazily where its format allows: its
         data is then a dask array of the same values. 0 opens lazily whatever can be, infinity nothing.
+    suv : bool
+        Whether PET comes as SUVbw where its header allows, as the viewer and the commands have it; otherwise in the
+        unit of the file, with `Volume.suv_factor`.
 
     Returns
     -------
@@ -57,7 +62,7 @@ def read(
             volumes += form.read(place, options)
     if not volumes:
         raise _nothing_found(path, series)
-    return volumes
+    return [in_suv(volume) for volume in volumes] if suv else volumes
 
 
 def scan(

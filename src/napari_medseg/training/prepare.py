@@ -120,7 +120,7 @@ def _nearest(grid: ModelGrid, axis: int) -> NDArray[np.intp] | None:
 
 
 def _read_one(path: Path) -> Volume:
-    volumes = io.read(path)
+    volumes = io.read(path, suv=True)
     if len(volumes) != 1:
         raise DataError(
             f"{path.name} holds {len(volumes)} images, where one is needed.",

@@ -107,9 +107,9 @@ def _volumes(paths: "Sequence[Path]") -> "list[Volume]":
         volume
         for folder, files in slices.items()
         for series in sorted(series_of(files, Control()))
-        for volume in read(folder, series=series)
+        for volume in read(folder, series=series, suv=True)
     ]
-    return found + [volume for other in others for volume in read(other)]
+    return found + [volume for other in others for volume in read(other, suv=True)]
 
 
 def _is_a_moment(paths: "Sequence[Path]") -> bool:

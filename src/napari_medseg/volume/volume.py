@@ -49,7 +49,8 @@ class Volume:
     classes: tuple[LabelClass, ...] = ()
     """Names and colours of the label values, when the file tells them; always empty for an image."""
     suv_factor: float | None = None
-    """For PET activity: multiply the values by it to get SUVbw in g/ml; None when the header does not allow it."""
+    """For PET: SUVbw in g/ml of one unit of the file, or None when the header does not allow it. Applied to the values
+    already if `units` is ``"SUVbw"``."""
     series_id: str | None = None
     """Opaque identifier of the series, followed by ``-2`` and the like if it makes several volumes; says nothing about
     the patient."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.sequence import Sequence
 
 from napari_medseg import read
@@ -175,3 +176,85 @@ def test_pet_without_what_suv_needs_says_so(
     volume = pet(write_series, phantoms, phantom, **changes)
     assert volume.suv_factor is None
     assert any(reason in note for note in volume.warnings)
+
+
+def test_pet_is_suv_where_that_is_asked_for(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray, tmp_path: Path
+) -> None:
+    activity = pet(write_series, phantoms, phantom, WindowCenter=100.5, WindowWidth=200)
+    (suv,) = read(tmp_path / "series", suv=True)
+    assert suv.units == "SUVbw"
+    np.testing.assert_allclose(suv.data, phantom * activity.suv_factor, rtol=1e-6)
+    assert suv.window == pytest.approx((0.5 * activity.suv_factor, 199.5 * activity.suv_factor))
+    assert any("to SUVbw by the factor" in note for note in suv.warnings)
+
+
+def test_a_series_made_anew_is_dated_by_its_first_image(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    half_life, seconds = 6586.2, 600.0
+    rate = np.log(2) / half_life
+    # The mean activity of a long image is that of a moment before its middle.
+    mean = np.log(rate * seconds / (1 - np.exp(-rate * seconds))) / rate
+    assert 290 < mean < 300
+    volume = pet(
+        write_series, phantoms, phantom, SeriesTime="150000", AcquisitionTime="121000",
+        FrameReferenceTime=(600 + mean) * 1000, ActualFrameDuration=int(seconds * 1000),
+    )  # fmt: skip
+    # taken 10 min after the start of the scan, at noon: an hour after the injection
+    assert volume.suv_factor == pytest.approx(70000 / (370e6 * 2 ** (-3600 / half_life)), rel=1e-6)
+
+
+def test_ge_says_when_the_scan_began(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    folder = write_series(
+        phantom, phantoms.lps_affine((2, 1, 1)), Modality="PT", Units="BQML", CorrectedImage=["ATTN", "DECY"],
+        DecayCorrection="START", PatientWeight=70.0, SeriesTime="150000", AcquisitionTime="121000",
+        RadiopharmaceuticalInformationSequence=phantoms.item(
+            RadionuclideTotalDose=370e6, RadionuclideHalfLife=6586.2, RadiopharmaceuticalStartTime="110000"
+        ),
+    )  # fmt: skip
+    for path in folder.iterdir():
+        ds = dcmread(path)
+        ds.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20240229120000.00")
+        ds.save_as(path)
+    assert read(folder)[0].suv_factor == pytest.approx(70000 / (370e6 * 2 ** (-3600 / 6586.2)))
+
+
+@pytest.mark.parametrize(
+    ("suv", "activity", "expected"),
+    [(0.0005, 3.0, 0.0005), (0.0, 3.0, 3 * 70000 / (370e6 * 2 ** (-3600 / 6586.2))), (0.0, 0.0, None)],
+)
+def test_philips_has_factors_of_its_own(
+    write_series: Callable[..., Path],
+    phantoms: SimpleNamespace,
+    phantom: np.ndarray,
+    suv: float,
+    activity: float,
+    expected: float | None,
+) -> None:
+    pet(write_series, phantoms, phantom, Units="CNTS")
+    folder = write_series(phantom[:0], phantoms.lps_affine((2, 1, 1)))
+    for path in folder.iterdir():
+        ds = dcmread(path)
+        block = ds.private_block(0x7053, "Philips PET Private Group", create=True)
+        block.add_new(0x00, "DS", str(suv))
+        block.add_new(0x09, "DS", str(activity))
+        ds.save_as(path)
+    found = read(folder)[0].suv_factor
+    assert found is None if expected is None else found == pytest.approx(expected)
+
+
+def test_suv_by_weight_needs_no_factor(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    assert pet(write_series, phantoms, phantom, Units="GML").suv_factor == 1.0
+
+
+def test_lean_body_mass_is_named(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    volume = pet(write_series, phantoms, phantom, Units="GML", SUVType="LBM")
+    assert volume.suv_factor is None
+    assert any("kind LBM" in note for note in volume.warnings)

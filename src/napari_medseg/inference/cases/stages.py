@@ -54,7 +54,8 @@ def load(case: Case, bundle: "Bundle", control: Control) -> Loaded:
     with one_kind_of_error(case):
         from napari_medseg.inference.preprocess import to_model_grid
 
-        images = [volume for volume in read(case.path, control, series=case.series_id) if volume.kind == "image"]
+        volumes = read(case.path, control, series=case.series_id, suv=True)
+        images = [volume for volume in volumes if volume.kind == "image"]
         if len(images) != 1:
             raise ReadError(f"{case.path.name} holds {len(images)} images.", "Predict on one image at a time.")
         when, what = stamp(case.path), fingerprint(case.path)

@@ -26,11 +26,13 @@ StructureSetROISequence ROIContourSequence RTROIObservationsSequence ReferencedF
 GantryDetectorTilt TransferSyntaxUID MediaStorageSOPClassUID DirectoryRecordSequence SUVType CardiacNumberOfImages
 ExtendedOffsetTable ExtendedOffsetTableLengths LossyImageCompression EffectiveEchoTime AcquisitionStartCondition
 InPlanePhaseEncodingDirection ImageComments ComplexImageComponent AcquisitionMatrix DiffusionDirectionality
+ActualFrameDuration
 VOILUTFunction DerivationDescription
 """
 """Keywords that are kept at the top level; inside kept sequences everything is."""
 
 PRIVATE_GROUPS = {
+    0x0009: frozenset((0x0D,)),
     0x0019: frozenset((0x0A, 0x0C, 0x0E, 0xBB, 0xBC, 0xBD)),
     0x0029: frozenset((0x10,)),
     0x0043: frozenset((0x2F, 0x39)),

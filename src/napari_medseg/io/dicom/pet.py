@@ -1,5 +1,7 @@
 """The factor from PET activity to the standardised uptake value by body weight."""
 
+from math import expm1, log
+
 from napari_medseg.io.dicom.classic import clock_seconds
 from napari_medseg.io.dicom.elements import Elements
 from napari_medseg.io.dicom.frame import Frame
@@ -25,16 +27,27 @@ def suv_factor(frames: tuple[Frame, ...]) -> tuple[float | None, tuple[str, ...]
     header = frames[0].file.elements
     units = header.text("Units")
     if units == "GML":
-        return 1.0, ()
+        kind = header.text("SUVType") or "BW"
+        return (1.0, ()) if kind == "BW" else (None, (f"PET values are SUV of the kind {kind}, not by body weight.",))
+    activity = 1.0
     if units == "CNTS":
-        factor = header.private_numbers("Philips PET Private Group", 0x7053, 0x00, "DS")
-        if factor and factor[0] > 0:
-            return factor[0], ()
-        return None, ("PET values are counts without a factor to SUV; they are shown as counts.",)
+        factor, activity = (_philips(header, low) for low in (0x00, 0x09))
+        if factor:
+            return factor, ()
+        if not activity:
+            return None, ("PET values are counts without a factor to SUV; they are shown as counts.",)
+        units = "BQML"
     problem = _problem(header, units)
     if problem:
         return None, (f"PET values stay activity, because SUV cannot be computed: {problem}.",)
-    return _by_weight(frames, header)
+    suv, notes = _by_weight(frames, header)
+    return None if suv is None else suv * activity, notes
+
+
+def _philips(header: Elements, low: int) -> float:
+    """Return a factor of Philips' own, from counts to SUVbw (00) or to Bq/ml (09); 0 if there is none."""
+    found = header.private_numbers("Philips PET Private Group", 0x7053, low, "DS")
+    return max(0.0, found[0]) if found else 0.0
 
 
 def _problem(header: Elements, units: str | None) -> str:
@@ -57,7 +70,7 @@ def _by_weight(frames: tuple[Frame, ...], header: Elements) -> tuple[float | Non
         return None, ("PET values stay activity: weight, dose or half-life is missing for SUV.",)
     injected = drug.text("RadiopharmaceuticalStartDateTime")
     start = clock_seconds(injected[8:] if injected else drug.text("RadiopharmaceuticalStartTime"))
-    scan = _decay_reference(frames, header)
+    scan = _decay_reference(frames, header, half_life)
     if header.text("DecayCorrection") == "ADMIN":
         start = scan = 0.0
     if start is None or scan is None:
@@ -69,11 +82,33 @@ def _by_weight(frames: tuple[Frame, ...], header: Elements) -> tuple[float | Non
     return weight * 1000 / (dose * 2 ** (-waited / half_life)), ()
 
 
-def _decay_reference(frames: tuple[Frame, ...], header: Elements) -> float | None:
-    """Return the time of day that activity was corrected to: the series time, unless an image was taken before it."""
+def _decay_reference(frames: tuple[Frame, ...], header: Elements, half_life: float) -> float | None:
+    """Return the time of day that activity was corrected to: the start of the scan.
+
+    That is the series time, unless an image was taken before it: then the series was made anew afterwards, and the
+    start follows from GE's own element, or from when and how long the first image was taken.
+    """
     series = clock_seconds(header.text("SeriesTime"))
-    taken = [clock_seconds(frame.file.elements.text("AcquisitionTime")) for frame in frames]
-    earliest = min((moment for moment in taken if moment is not None), default=None)
-    if series is None or earliest is None:
-        return series if series is not None else earliest
-    return min(series, earliest)
+    images = [frame.file.elements for frame in frames]
+    taken = {id(one): clock_seconds(one.text("AcquisitionTime")) for one in images}
+    known = [(moment, one) for one in images if (moment := taken[id(one)]) is not None]
+    if not known:
+        return series
+    earliest, first = min(known, key=lambda entry: entry[0])
+    if series is not None and series <= earliest:
+        return series
+    stored = header.private("GEMS_PETD_01", 0x09, 0x0D)
+    own = clock_seconds(stored.value.decode("latin-1").strip("\0 ")[8:]) if stored else None
+    return own if own is not None else earliest - _since_start(first, half_life)
+
+
+def _since_start(image: Elements, half_life: float) -> float:
+    """Return the seconds from the start of the scan to the start of an image, from its reference time and length."""
+    reference, length = image.number("FrameReferenceTime"), image.number("ActualFrameDuration")
+    if reference is None or not length or length <= 0:
+        return 0.0
+    rate = log(2) / half_life
+    seconds = length / 1000
+    # The reference is the moment at which the activity was what it was on average during the image.
+    mean = log(rate * seconds / -expm1(-rate * seconds)) / rate
+    return reference / 1000 - mean
