@@ -1,11 +1,14 @@
 """Folders of image files that are not DICOM: each file is an image of its own."""
 
+from itertools import islice
 from pathlib import Path
 
 from napari_medseg.io.format import formats
 
 MAPPED = ".medvol"
 """Suffix of a volume between processes: a folder, but one image."""
+FIRST_FILES = 20
+"""Files of a folder that are looked into before their names."""
 
 
 def images_in(path: Path) -> list[Path]:
@@ -23,6 +26,9 @@ def images_in(path: Path) -> list[Path]:
         for a file, and for a folder that holds any DICOM file.
     """
     if not path.is_dir() or path.suffix.lower() == MAPPED:
+        return []
+    if any(_is_dicom(file) for file in islice(path.rglob("*"), FIRST_FILES)):
+        # Matching the names of thousands of slices takes longer than knowing them from an earlier scan.
         return []
     files = sorted(_files(path, "*")) or sorted(_files(path, "**/*"))
     if not files or any(_is_dicom(file) for file in path.rglob("*")):

@@ -10,10 +10,12 @@ from napari_medseg.errors import ReadError
 from napari_medseg.io.dicom.archive import is_archive_of_dicom, unpacked
 from napari_medseg.io.dicom.convert import Conversion
 from napari_medseg.io.dicom.decode import describe, volume_of
-from napari_medseg.io.dicom.files import Found, find, is_dicom
+from napari_medseg.io.dicom.files import Found, found_in, is_dicom, places_at
 from napari_medseg.io.dicom.out import write_dicom
 from napari_medseg.io.dicom.out.identity import is_ours
+from napari_medseg.io.dicom.parser import DicomFile
 from napari_medseg.io.dicom.pixels import PixelFormat
+from napari_medseg.io.dicom.scans import description_of, keep, recall
 from napari_medseg.io.dicom.segmentation import describe_segmentation, is_segmentation, label_maps_of
 from napari_medseg.io.dicom.series import Stack, stacks_of
 from napari_medseg.io.dicom.structures import is_structure_set, label_maps_of_structures
@@ -38,7 +40,7 @@ def read(path: Path, options: ReadOptions) -> list[Volume]:
             # The folder is gone afterwards, so nothing can be left for later.
             volumes = read(folder, replace(options, memory_share=math.inf))
             return [replace(volume, source=(path,)) for volume in volumes]
-    found = find(path, options)
+    found = _of_wanted_series(path, options)
     segmentations = [file for file in found.files if is_segmentation(file)]
     stacks = _stacks(found, path, allow_none=bool(segmentations))
     volumes = [volume_of(stack, options) for stack in stacks if options.wants(stack.series_id)]
@@ -54,12 +56,31 @@ def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
             return scan(folder, options)
-    found = find(path, options)
+    places = places_at(path)
+    record = recall(path, places) if path.is_dir() else None
+    if record is not None:
+        return record.infos(path, places)
+    found = found_in(places, options)
     segmentations = [file for file in found.files if is_segmentation(file)]
     stacks = _stacks(found, path, allow_none=bool(segmentations))
     entries = [_info(stack, path) for stack in stacks]
-    drawn = [describe_segmentation(file) for file in segmentations]
-    return entries + [info_of(volume, path, FORMAT.name) for volume in [*drawn, *_structures(found, stacks)]]
+    labels = [describe_segmentation(file) for file in segmentations] + _structures(found, stacks)
+    if path.is_dir() and not found.damaged and all(map(_is_image, found.files)):
+        files = [list(dict.fromkeys(frame.file for volume in stack.frames for frame in volume)) for stack in stacks]
+        keep(path, places, list(zip(entries, files, strict=True)))
+    return entries + [info_of(volume, path, FORMAT.name) for volume in labels]
+
+
+def _of_wanted_series(path: Path, options: ReadOptions) -> Found:
+    """Return the headers at a path, or only those of the series that is wanted if an earlier scan tells its files."""
+    places = places_at(path)
+    record = recall(path, places) if path.is_dir() and options.series is not None else None
+    numbers = None if record is None else record.files_for(options)
+    return found_in(places if numbers is None else [places[number] for number in numbers], options)
+
+
+def _is_image(file: DicomFile) -> bool:
+    return not is_segmentation(file) and not is_structure_set(file)
 
 
 def _structures(found: Found, stacks: list[Stack]) -> list[Volume]:
@@ -98,7 +119,7 @@ def _info(stack: Stack, path: Path) -> SeriesInfo:
         axcodes=None if grid is None else grid.axcodes,
         axes=volume.axes,
         modality=volume.modality,
-        description=stack.first.file.elements.text("SeriesDescription") or "",
+        description=description_of(stack.first.file),
         rgb=volume.rgb,
         warnings=volume.warnings,
     )
