@@ -1,5 +1,6 @@
 """What is found at paths, and in which order it is read, without a window."""
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -41,6 +42,14 @@ def test_slices_that_come_together_are_their_series_and_no_other(study) -> None:
     (opened,) = open_all(found)[-1:]
     assert isinstance(opened, Opened)
     assert opened.volumes[0].data.shape == (7, 128, 128)
+
+
+def test_an_archive_is_listed_and_opened_series_by_series(study, tmp_path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "study"), "zip", study))
+    found = found_at(archive)
+    assert [entry.info.path for entry in found.entries] == [archive] * 3
+    (opened,) = (event for event in open_all(Found(found.entries[1:2], ())) if isinstance(event, Opened))
+    assert [volume.name for volume in opened.volumes] == [found.entries[1].info.name]
 
 
 def test_each_series_comes_with_its_warnings_and_the_progress_grows(study) -> None:

@@ -55,7 +55,7 @@ def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
     """Return one entry per volume that `read` would return; of overlapping segments just one."""
     if is_archive_of_dicom(path):
         with unpacked(path) as folder:
-            return scan(folder, options)
+            return [replace(info, path=path) for info in scan(folder, options)]
     places = places_at(path)
     record = recall(path, places) if path.is_dir() else None
     if record is not None:
