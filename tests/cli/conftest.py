@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,14 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(image, folder / "images" / f"case{seed}.nii.gz")
         write(labels, folder / "labels" / f"case{seed}.nii.gz")
     return folder
+
+
+@pytest.fixture
+def web() -> Iterator[Any]:
+    """Yield a web server of this machine, with what it holds and was asked."""
+    # Test folders are no packages; their helpers are found by name.
+    sys.path.append(str(Path(__file__).parents[1] / "models" / "download"))
+    from web_server import serving
+
+    with serving() as state:
+        yield state

@@ -27,6 +27,10 @@ def predict(
     file_format: Annotated[
         str, typer.Option("--format", metavar="SUFFIX", help="Format of what is written, such as nii.gz or nrrd.")
     ] = "nii.gz",
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="BUNDLE", help="Another model, to average probabilities with; may be repeated."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: device, precision, overlap, ...")
     ] = None,
@@ -48,7 +52,7 @@ def predict(
     from napari_medseg.inference.cases import CasesResult, PredictRequest
 
     options = build(PredictOptions, parse(settings or []))
-    model = find_model(bundle)
+    model = find_model(bundle) if not ensemble else find_ensemble([bundle, *ensemble])
     control = Control()
     request = PredictRequest.of(model, out_folder, options=options, format=file_format, redo=redo)
     problems: list[str] = []
@@ -90,6 +94,20 @@ def _run(
         yield from predict_on_cluster(cases, request, *cluster, control)
 
 
+def find_ensemble(names: list[Path]) -> "Bundle":
+    """Return several models as one, by folders or names; it is kept, so that a run that broke off goes on with it.
+
+    Raises
+    ------
+    BundleError
+        If one of them is not there, or they are for different classes.
+    """
+    from napari_medseg.models.ensemble import ensemble, keep
+
+    members = [find_model(name) for name in names]
+    return keep(ensemble(" + ".join(member.spec.name for member in members), members))
+
+
 def find_model(name: Path) -> "Bundle":
     """Return a model by folder, or by the name it has in the user's collection.
 
@@ -102,7 +120,7 @@ def find_model(name: Path) -> "Bundle":
 
     if not name.exists():
         for bundle in library():
-            if bundle.spec.name == str(name):
+            if bundle.path is not None and str(name) in (bundle.spec.name, bundle.path.name):
                 return bundle
     return Bundle.load(name)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from napari_medseg.errors import BundleError
 from napari_medseg.models.bundle import Bundle
 from napari_medseg.models.family import SEVERAL
+from napari_medseg.models.library import library_folder
 from napari_medseg.models.pipeline import Ensemble, MonaiConfig, Parts
 from napari_medseg.models.spec import ModelSpec
 
@@ -56,6 +57,12 @@ def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
         training_data=tuple(sorted({digest for member in members for digest in member.spec.training_data})),
     )
     return Bundle(spec, b"", None, tuple(members))
+
+
+def keep(bundle: Bundle) -> Bundle:
+    """Return an ensemble that is on disk outside of the collection, where one of the same members is kept once."""
+    folder = library_folder().parent / "ensembles" / bundle.hash[:24]
+    return Bundle.load(folder) if folder.is_dir() else bundle.save(folder)
 
 
 def _check(first: ModelSpec, other: ModelSpec) -> None:
