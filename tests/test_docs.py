@@ -23,7 +23,7 @@ def documented() -> list[str]:
 def test_documented_command_is_understood(line: str) -> None:
     words = shlex.split(line)
     command = typer.main.get_command(app)
-    while subcommands := getattr(command, "commands", None):
+    while words and (subcommands := getattr(command, "commands", None)):
         command = subcommands[words.pop(0)]
     with command.make_context(command.name, words) as context:
         assert context.params
