@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds
 
-from napari_medseg.io.dicom.out.identity import copied
+from napari_medseg.io.dicom.out.identity import EQUIPMENT, copied
 from napari_medseg.io.dicom.out.kinds import Kind
 from napari_medseg.io.dicom.out.pixels import Scale
 from napari_medseg.io.dicom.out.source import Source
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_medseg.io.dicom.frame import Frame
 
 CONVERTED = "Converted from another file or saved again; nothing was computed"
-EQUIPMENT = "Manufacturer InstitutionName StationName ManufacturerModelName DeviceSerialNumber SoftwareVersions"
 
 
 def derived_elements(volume: Volume, kind: Kind, scale: Scale, header: Dataset) -> Dataset:

@@ -30,9 +30,23 @@ IssuerOfAccessionNumberSequence StudyDescription PhysiciansOfRecord ReferencedSt
 ClinicalTrialTimePointID ClinicalTrialTimePointDescription PatientAge PatientSize PatientWeight
 LongitudinalTemporalInformationModified"""
 PLACE = "FrameOfReferenceUID PositionReferenceIndicator"
+SERIES = """PatientPosition Laterality BodyPartExamined AnatomicRegionSequence ProtocolName LossyImageCompression
+LossyImageCompressionRatio LossyImageCompressionMethod BurnedInAnnotation ContrastBolusAgent ContrastBolusRoute
+ContrastBolusVolume AcquisitionDate AcquisitionTime AcquisitionNumber"""
+CT = """KVP ScanOptions DataCollectionDiameter ReconstructionDiameter GantryDetectorTilt TableHeight RotationDirection
+ExposureTime XRayTubeCurrent Exposure FilterType FocalSpots ConvolutionKernel"""
+MR = """ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName RepetitionTime EchoTime
+EchoTrainLength InversionTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
+FlipAngle"""
+PT = """Units SeriesType CorrectedImage DecayCorrection CollimatorType CountsSource ReconstructionMethod
+RandomsCorrectionMethod ScatterCorrectionMethod AttenuationCorrectionMethod ReconstructionDiameter SeriesDate SeriesTime
+RadiopharmaceuticalInformationSequence PatientOrientationCodeSequence PatientGantryRelationshipCodeSequence
+FrameReferenceTime ActualFrameDuration DecayFactor SUVType"""
+EQUIPMENT = "Manufacturer InstitutionName StationName ManufacturerModelName DeviceSerialNumber SoftwareVersions"
 MUST_BE_THERE = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
 AccessionNumber PositionReferenceIndicator"""
 """May be empty, may not be absent."""
+COPIED = frozenset(f"{PATIENT} {STUDY} {PLACE} {SERIES} {CT} {MR} {PT} {EQUIPMENT}".split())
 STRINGS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"))
 
 
@@ -40,9 +54,20 @@ def copied(source: Dataset, keywords: str) -> Dataset:
     """Return those of the elements that a header has, but for values that DICOM forbids and empty ones that may go."""
     found = Dataset()
     for keyword in keywords.split():
-        if keyword in source and _may_stay(source[keyword]):
+        if keyword in source:
             found.add(deepcopy(source[keyword]))
-    return found
+    return cleaned(found)
+
+
+def cleaned(dataset: Dataset) -> Dataset:
+    """Leave out of the patient, study and other copied elements what DICOM forbids, and return the data set."""
+    for element in list(dataset):
+        if element.keyword in COPIED and not _may_stay(element):
+            del dataset[element.tag]
+    # Who says that the patient's identity was removed has to say how.
+    if "DeidentificationMethod" not in dataset and "DeidentificationMethodCodeSequence" not in dataset:
+        dataset.pop("PatientIdentityRemoved", None)
+    return dataset
 
 
 def _may_stay(element: DataElement) -> bool:

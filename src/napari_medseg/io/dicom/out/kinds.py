@@ -12,20 +12,9 @@ from pydicom.uid import (
 )
 
 from napari_medseg.errors import WriteError
+from napari_medseg.io.dicom.out.identity import CT, MR, PT
 from napari_medseg.volume import Volume
 
-SERIES = """PatientPosition Laterality BodyPartExamined AnatomicRegionSequence ProtocolName LossyImageCompression
-LossyImageCompressionRatio LossyImageCompressionMethod BurnedInAnnotation ContrastBolusAgent ContrastBolusRoute
-ContrastBolusVolume AcquisitionDate AcquisitionTime AcquisitionNumber"""
-CT = """KVP ScanOptions DataCollectionDiameter ReconstructionDiameter GantryDetectorTilt TableHeight RotationDirection
-ExposureTime XRayTubeCurrent Exposure FilterType FocalSpots ConvolutionKernel"""
-MR = """ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName RepetitionTime EchoTime
-EchoTrainLength InversionTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
-FlipAngle"""
-PT = """Units SeriesType CorrectedImage DecayCorrection CollimatorType CountsSource ReconstructionMethod
-RandomsCorrectionMethod ScatterCorrectionMethod AttenuationCorrectionMethod ReconstructionDiameter SeriesDate SeriesTime
-RadiopharmaceuticalInformationSequence PatientOrientationCodeSequence PatientGantryRelationshipCodeSequence
-FrameReferenceTime ActualFrameDuration DecayFactor SUVType"""
 PT_UNITS = {"Bq/ml": "BQML", "g/ml": "GML", "counts": "CNTS"}
 
 UNKNOWN = (

@@ -37,7 +37,7 @@ def sliced(volume: Volume, source: Source | None) -> tuple[Volume, Geometry]:
     grid = block.geometry
     if grid is None or block.rgb or block.axes not in ((), ("time",), ("b_value",), ("repeat",)):
         raise WriteError(
-            f"{volume.name}: a DICOM series holds one number per voxel and at most an axis of times, b-values or repeats; "
+            f"{volume.name}: a DICOM series holds one number per voxel, and times, b-values or repeats as one axis; "
             f"this image has {'colours' if block.rgb else f'the axes {block.axes}'}.",
             "Write its volumes one by one, or as .nrrd.",
         )

@@ -15,7 +15,7 @@ from pydicom.uid import UID, generate_uid
 from napari_medseg.errors import WriteError
 from napari_medseg.io.dicom.decode import MAKER
 from napari_medseg.io.dicom.out.description import has_frames
-from napari_medseg.io.dicom.out.identity import completed, series_number, sign, software_version
+from napari_medseg.io.dicom.out.identity import cleaned, completed, series_number, sign, software_version
 from napari_medseg.io.dicom.out.source import Source, source_of
 from napari_medseg.io.dicom.out.terms import term_of
 from napari_medseg.io.dicom.segmentation import VALUE_ELEMENT, VALUE_GROUP, VALUE_OWNER
@@ -89,6 +89,11 @@ def _segmentation(source: Source, grid: Geometry, placed: Volume) -> Dataset:
     labels, classes = np.asarray(placed.data), classes_in(placed)
     headers = source.headers
     completed(headers)
+    if has_frames(headers[0]) and "SharedFunctionalGroupsSequence" not in headers[0]:
+        raise WriteError(
+            f"A segmentation cannot refer to the frames of this kind of {headers[0].get('Modality', 'image')} file.",
+            "Write .rtstruct.dcm or .nii.gz.",
+        )
     for header in headers:
         _please_highdicom(header, grid)
     numbers = np.zeros(max(int(labels.max()), classes[-1].value) + 1, np.uint16)
@@ -121,7 +126,7 @@ def _segmentation(source: Source, grid: Geometry, placed: Volume) -> Dataset:
             **_place(grid),
         )
     _clear(dataset, [LPS_TO_RAS @ (grid @ (index, 0, 0)) for index in marked])
-    return sign(dataset, UID(dataset.SOPClassUID))
+    return sign(cleaned(dataset), UID(dataset.SOPClassUID))
 
 
 def _please_highdicom(header: Dataset, grid: Geometry) -> None:

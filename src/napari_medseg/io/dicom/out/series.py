@@ -12,8 +12,18 @@ from pydicom.uid import generate_uid
 
 from napari_medseg.errors import WriteError
 from napari_medseg.io.dicom.out.description import derived_elements, pixel_elements, references, set_pixels
-from napari_medseg.io.dicom.out.identity import PATIENT, PLACE, STUDY, anonymous, completed, copied, series_number, sign
-from napari_medseg.io.dicom.out.kinds import PT_UNITS, SERIES, Kind, kind_of, picture
+from napari_medseg.io.dicom.out.identity import (
+    PATIENT,
+    PLACE,
+    SERIES,
+    STUDY,
+    anonymous,
+    completed,
+    copied,
+    series_number,
+    sign,
+)
+from napari_medseg.io.dicom.out.kinds import PT_UNITS, Kind, kind_of, picture
 from napari_medseg.io.dicom.out.pixels import Scale, scale_of
 from napari_medseg.io.dicom.out.placement import plane_elements, position_of, sliced, step_elements
 from napari_medseg.io.dicom.out.source import Source, source_of
