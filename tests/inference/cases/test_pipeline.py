@@ -203,3 +203,21 @@ def test_an_error_of_a_library_ends_one_case_only(
     assert [(record.case, record.error) for record in result.failed] == [
         ("c1", "c1 failed (RuntimeError: of a library). The other images are not affected.")
     ]
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("dicom-seg", "dcm"), ("rtstruct", "rtstruct.dcm")])
+def test_dicom_results_refer_to_the_series(bundle: Bundle, tmp_path: Path, name: str, suffix: str) -> None:
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+
+    (tmp_path / "study" / "ct").mkdir(parents=True)
+    source = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+    (tmp_path / "study" / "ct" / "1").write_bytes(source.read_bytes())
+    options = PredictOptions(device="cpu", probabilities=True)
+    request = PredictRequest.of(bundle, tmp_path / "out", options=options, format=name)
+    result, _events = run([tmp_path / "study"], request)
+    assert [record.error for record in result.records] == [None]
+    written = dcmread(tmp_path / "out" / f"ct.{suffix}")
+    assert written.StudyInstanceUID == dcmread(source).StudyInstanceUID
+    assert result.done[0].outputs["probabilities"].path == Path("ct-probabilities.nii.gz")
+    assert run([tmp_path / "study"], request)[0].already_done == 1

@@ -1,6 +1,6 @@
 """Writing a prediction about one case, in the format that was asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,9 @@ Saver = Callable[[Prediction, Case, Path], dict[str, Path]]
 """Writes a prediction on a case into a folder; returns what it wrote, by ``labels``, ``probabilities``,
 ``uncertainty``."""
 
-SPECIAL: Mapping[str, Saver] = {}
-"""Formats that need more than a prediction and a path, by name."""
+
+ALIASES = {"dicom-seg": "dcm", "rtstruct": "rtstruct.dcm"}
+"""Other names of suffixes."""
 
 
 def saver_for(name: str) -> Saver:
@@ -25,7 +26,7 @@ def saver_for(name: str) -> Saver:
     Parameters
     ----------
     name : str
-        A suffix that can be written, with or without its first dot, or a name in `SPECIAL`.
+        A suffix that can be written, with or without its first dot, or a name in `ALIASES`.
 
     Raises
     ------
@@ -39,22 +40,20 @@ def saver_for(name: str) -> Saver:
     ...
     napari_medseg.errors.ConfigError: There is no format 'jpg-2077' to write in. Use one of ...
     """
-    wanted = name.lower().removeprefix(".")
-    if wanted in SPECIAL:
-        return SPECIAL[wanted]
+    wanted = ALIASES.get(name.lower(), name.lower().removeprefix("."))
     able = [form for form in formats() if form.write is not None]
     if not any(form.can_write(Path(f"x.{wanted}")) for form in able):
         suffixes = sorted(pattern.removeprefix("*.") for form in able for pattern in form.written)
-        raise ConfigError(
-            f"There is no format {name!r} to write in.", f"Use one of {', '.join([*SPECIAL, *suffixes])}."
-        )
+        known = ", ".join([*ALIASES, *suffixes])
+        raise ConfigError(f"There is no format {name!r} to write in.", f"Use one of {known}.")
     return lambda prediction, case, folder: _save(prediction, case, folder / f"{case.name}.{wanted}")
 
 
 def _save(prediction: Prediction, case: Case, path: Path) -> dict[str, Path]:
     # DICOM segmentations refer to the series that was predicted on.
-    labels = replace(as_volume(prediction), source=(case.path,), series_id=case.series_id)
-    write(labels, path)
-    probabilities, uncertainty = write_maps(prediction, path)
+    write(replace(as_volume(prediction), source=(case.path,), series_id=case.series_id), path)
+    # DICOM has no place for probabilities.
+    beside = path.with_name(f"{case.name}.nii.gz") if path.suffix == ".dcm" else path
+    probabilities, uncertainty = write_maps(prediction, beside)
     found = {"labels": path, "probabilities": probabilities, "uncertainty": uncertainty}
     return {what: place for what, place in found.items() if place is not None}
