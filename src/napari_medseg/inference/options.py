@@ -47,7 +47,7 @@ class PredictOptions(BaseModel):
     """Whether to keep the probability of every class, in addition to the labels."""
     uncertainty: bool = False
     """Whether to keep how undecided the network is at each voxel (the entropy of its probabilities, from 0 to 1)."""
-    measure: Literal["entropy", "mutual_information"] = "entropy"
+    measure: Annotated[Literal["entropy", "mutual_information"], Field(title="Uncertainty is")] = "entropy"
     """What uncertainty is. ``mutual_information``: for an ensemble, only what its members disagree about; without what
     each of them is undecided about by itself."""
     flip_axes: tuple[Literal[0, 1, 2], ...] = ()

@@ -143,10 +143,12 @@ class Measurement:
         As for `choose`.
     said : Recipe
         What is tried first, in float32.
+    share : float
+        Share of the job's time that may be spent.
     """
 
-    def __init__(self, job: Job, options: PredictOptions, said: Recipe) -> None:
-        self._job, self._options, self._said = job, options, said
+    def __init__(self, job: Job, options: PredictOptions, said: Recipe, share: float = SHARE_OF_JOB) -> None:
+        self._job, self._options, self._said, self._share = job, options, said, share
         self._tile = job.sample()
         self._exact: torch.Tensor
         self._deadline = 0.0
@@ -160,7 +162,7 @@ class Measurement:
             return self._said
         best = replace(self._said, source="measured", seconds_per_tile=first, agreement=1.0)
         total = first * self._job.tiles
-        self._deadline = started + SHARE_OF_JOB * total
+        self._deadline = started + self._share * total
         for recipe in self._ways(plain):
             best = self._better(best, recipe)
         if self._options.batch_size is None and self._job.run.device.type != "cpu":

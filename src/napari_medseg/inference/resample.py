@@ -13,8 +13,8 @@ import torch
 from napari_medseg.inference.tiling import Box3, Shape3
 from napari_medseg.volume import Geometry
 
-NEGLIGIBLE = 1e-9
-"""Voxels by which a position may be wrong: far less than a float32 logit can tell."""
+NEGLIGIBLE = 5e-5
+"""Voxels by which a position may be wrong: about what a header of 32-bit numbers leaves open far from its origin."""
 LINEAR = (False, False, False)
 
 
@@ -45,9 +45,13 @@ class AxisWeights:
         upper = values.index_select(axis, self.upper.to(values.device))
         return torch.lerp(lower, upper, self.weight.to(values.device).view(shape))
 
-    def part(self, rows: slice, first: int) -> "AxisWeights":
-        """Return the weights of some outputs, for an input that begins with index `first`."""
-        return AxisWeights(self.lower[rows] - first, self.upper[rows] - first, self.weight[rows])
+    def matrix(self, rows: slice, first: int, size: int) -> torch.Tensor:
+        """Return (output, input) float64 weights of some outputs, for `size` inputs that begin with index `first`."""
+        weight = self.weight[rows, None]
+        found = torch.zeros((len(weight), size), dtype=torch.float64)
+        found.scatter_(1, self.lower[rows, None] - first, 1 - weight)
+        # At the end of the axis both neighbours are the same voxel, and the weight is zero.
+        return found.scatter_add_(1, self.upper[rows, None] - first, weight)
 
 
 def axis_weights(
@@ -81,7 +85,7 @@ class Resampling:
         self.source_shape, self.target_shape = _shape3(source), _shape3(target)
         skew = np.abs(self._transform[:3, :3] - np.diag(np.diag(self._transform[:3, :3])))
         self.separable = bool((skew @ target.shape).max() < NEGLIGIBLE)
-        """Whether the axes are exactly parallel. A header of 32-bit numbers is enough to make them not quite so."""
+        """Whether the axes are parallel, as far as a header of 32-bit numbers can tell."""
         self._weights = axis_weights(source, target, nearest)
         self.needs = tuple(self._needs(axis) for axis in range(3))
         """Along each axis, the first and the last voxel of the source that each target voxel needs; (n,) int64 each."""
@@ -106,7 +110,7 @@ class Resampling:
         )
         return z, y, x
 
-    def values(self, source: torch.Tensor, first: Sequence[int], target: Box3) -> torch.Tensor:
+    def values(self, source: torch.Tensor, first: Sequence[int], target: Box3, exact: bool = True) -> torch.Tensor:
         """Interpolate.
 
         Parameters
@@ -117,6 +121,8 @@ class Resampling:
             Voxel of the source's grid that the array begins with.
         target : Box3
             The part of the target's grid.
+        exact : bool
+            Whether to compute in float64, as MONAI does, or else in float32.
 
         Returns
         -------
@@ -124,17 +130,21 @@ class Resampling:
         """
         needed = self.source_box(target)
         inside = tuple(slice(box.start - a, box.stop - a) for box, a in zip(needed, first, strict=True))
-        values = source[(slice(None), *inside)].double()
+        values = source[(slice(None), *inside)].to(torch.float64 if exact else torch.float32)
         begin = tuple(box.start for box in needed)
         if not self.separable:
-            positions = self._positions(target, begin, values.shape[1:]).to(values.device)
+            positions = self._positions(target, begin, values.shape[1:]).to(values)
             return torch.nn.functional.grid_sample(values[None], positions, padding_mode="border", align_corners=True)[
                 0
             ].float()
-        # Along x, where memory is touched in the least convenient order, before there are more voxels.
-        for axis in (2, 1, 0):
-            values = self._weights[axis].part(target[axis], begin[axis]).along(values, axis + 1)
-        return values.float()
+        # Products of small matrices: most of their numbers are zero, but nothing is gathered from memory.
+        z, y, x = (
+            weights.matrix(rows, a, size).to(values)
+            for weights, rows, a, size in zip(self._weights, target, begin, values.shape[1:], strict=True)
+        )
+        values = torch.matmul(y, torch.matmul(values, x.T))
+        height, width = values.shape[2:]
+        return torch.matmul(z, values.flatten(2)).reshape(len(values), len(z), height, width).float()
 
     def _positions(self, target: Box3, first: Sequence[int], shape: Sequence[int]) -> torch.Tensor:
         """Return (1, z, y, x, 3) positions in a part of the source, for ``grid_sample`` with aligned corners."""

@@ -1,7 +1,7 @@
 """A network over a whole image, tile by tile, within the memory there is."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,11 +83,11 @@ class Image:
             plan = only_tiles(plan, touches(self.region, self.grid.placement, self.resampling))
         return plan
 
-    def parts(self, plan: TilePlan) -> Callable[[Block], Part]:
+    def parts(self, plan: TilePlan) -> Callable[[Block], Iterable[Part]]:
         """Return how blocks become parts of the image's own grid."""
         if self.resampling is not None:
             return ToImageGrid(plan, self.spec, self.resampling).add
-        return lambda block: SameGrid(block, self.spec)
+        return lambda block: (SameGrid(block, self.spec),)
 
     def job(self, plan: TilePlan) -> Job:
         """Return the work as a whole."""
@@ -165,8 +165,7 @@ def _attempt(image: Image, room: Room, control: Control) -> Generator[Event, Non
         parts = image.parts(plan)
         for step in _blocks(image, plan, Batches(run, recipe.batch_size), blender, control):
             if isinstance(step, Block):
-                control.checkpoint()
-                decoder.add(parts(step))
+                _decode(decoder, parts(step), control)
             else:
                 yield step
             # Its logits are as large as a tile, and the next ones are on their way.
@@ -174,6 +173,12 @@ def _attempt(image: Image, room: Room, control: Control) -> Generator[Event, Non
     if image.region is not None:
         decoder.keep_only(image.region)
     return Computed(decoder.outputs(), recipe, plan.tile, len(plan.starts))
+
+
+def _decode(decoder: Decoder, parts: Iterable[Part], control: Control) -> None:
+    for part in parts:
+        control.checkpoint()
+        decoder.add(part)
 
 
 def _choose(job: Job, options: PredictOptions) -> Generator[Event, None, Recipe]:

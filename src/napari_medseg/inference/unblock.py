@@ -1,7 +1,7 @@
 """Blocks of logits on the network's grid become parts of the image's grid, as soon as their neighbours are there."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, pairwise, product
 from typing import Protocol
 
 import torch
@@ -11,6 +11,10 @@ from napari_medseg.inference.resample import Resampling
 from napari_medseg.inference.tiling import Box3, TilePlan
 from napari_medseg.models import ModelSpec
 
+LAYER = 32
+"""Planes of the network's grid that are resampled together."""
+GROUP = 6
+"""Classes that are interpolated together. Where more have to be compared, that is done in float32."""
 EDGE = 32
 """Voxels along the edges of a piece of the image's grid in which all classes are looked at together."""
 
@@ -19,12 +23,19 @@ def strongest(logits: torch.Tensor) -> torch.Tensor:
     """Return the index of the class with the largest logit, the first of equals, of (class, ...) logits."""
     if logits.device.type != "cpu" or logits.stride(0) == 1:
         return logits.argmax(dim=0)
-    # Several times faster than argmax across memory.
-    best = logits[0].clone()
-    winners = torch.zeros(best.shape, dtype=torch.uint8 if len(logits) <= 256 else torch.int16)
-    for index in range(1, len(logits)):
-        winners.masked_fill_(logits[index] > best, index)
-        torch.maximum(best, logits[index], out=best)
+    return strongest_of(logits)
+
+
+def strongest_of(classes: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the number of the largest of several arrays, the first of equals; faster than argmax across memory."""
+    best: torch.Tensor | None = None
+    for index, values in enumerate(classes):
+        if best is None:
+            best = values.clone()
+            winners = torch.zeros(best.shape, dtype=torch.int16, device=best.device)
+        else:
+            winners.masked_fill_(values > best, index)
+            torch.maximum(best, values, out=best)
     return winners
 
 
@@ -125,12 +136,16 @@ class OtherGrid:
         around = source[
             (slice(None), *(slice(n.start - a, n.stop - a) for n, a in zip(needed, self._first, strict=True)))
         ]
-        least = around.amin(dim=(1, 2, 3)).max()
-        able = (around.amax(dim=(1, 2, 3)) >= least).nonzero().flatten()
+        around = around.contiguous()
+        smallest, largest = around.flatten(1).aminmax(dim=1)
+        able = (largest >= smallest.max()).nonzero().flatten()
         if len(able) == 1:
             return able.view(1, 1, 1)
         begin = [n.start for n in needed]
-        return able[strongest(self._resampling.values(around[able], begin, piece)).long()]
+        # Few at a time, or most of the time goes into memory that is new each time.
+        exact = len(able) <= GROUP
+        groups = (self._resampling.values(around[some], begin, piece, exact) for some in torch.split(able, GROUP))
+        return able[strongest_of(chain.from_iterable(groups)).long()]
 
     def pieces(self) -> Iterator[tuple[Box3, torch.Tensor]]:
         """Yield small boxes of the image's grid and their (class, z, y, x) float32 logits."""
@@ -177,42 +192,48 @@ class ToImageGrid:
             resampling.needs, plan.lines, plan.padding, plan.shape, strict=True
         ):
             stops = [*(start - before for start in line[1:]), size]
-            self._ready.append({stop: int((upper < stop).sum()) for stop in stops} | {0: 0})
+            stops += range(0, size, LAYER)
+            self._ready.append({stop: int((upper < stop).sum()) for stop in stops})
         self._above: dict[tuple[int, int], torch.Tensor | None] = {}
-        """Last planes of the blocks in the layer above, by where their rows and columns begin; None for background."""
-        self._behind: dict[int, torch.Tensor | None] = {}
-        """Last rows of the blocks in the row behind, by where their columns begin."""
-        self._beside: torch.Tensor | None = None
-        """Last columns of the block before, unless that was in another row."""
+        """Last planes above, by where their rows and columns begin; None for background."""
+        self._behind: dict[tuple[int, int], torch.Tensor | None] = {}
+        """Last rows of the blocks in the row behind, by where their planes and columns begin."""
+        self._beside: dict[int, torch.Tensor | None] = {}
+        """Last columns of the block before, unless that was in another row, by where their planes begin."""
 
-    def add(self, block: Block) -> OtherGrid:
-        """Take the next block and return the part of the image's grid that it completes, which may be empty."""
-        z, y, x = (
-            slice(ready[rows.start], ready[rows.stop]) for ready, rows in zip(self._ready, block.box, strict=True)
-        )
-        first = [max(rows.start - halo, 0) for rows, halo in zip(block.box, self._halo, strict=True)]
-        return OtherGrid((z, y, x), self._extended(block, first), first, self._resampling, self._spec)
+    def add(self, block: Block) -> Iterator[OtherGrid]:
+        """Take the next block and yield the parts of the image's grid that it completes; some may be empty."""
+        planes, rows, columns = block.box
+        block = as_background(block)
+        if rows.start == 0:
+            self._behind = {key: part for key, part in self._behind.items() if key[1] < columns.start}
+        if columns.start == 0:
+            self._beside = {}
+        cuts = [planes.start, *range(planes.start // LAYER * LAYER + LAYER, planes.stop, LAYER), planes.stop]
+        for start, stop in pairwise(cuts):
+            logits = None if block.logits is None else block.logits[:, start - planes.start : stop - planes.start]
+            yield self._part(logits, (slice(start, stop), rows, columns))
 
     @torch.inference_mode()
-    def _extended(self, block: Block, first: Sequence[int]) -> torch.Tensor | None:
-        """Return a block's logits with the voxels before it, from `first` on; None for nothing but background."""
-        rows, columns = block.box[1].start, block.box[2].start
-        if columns == 0:
-            self._beside = None
-        if rows == 0:
-            self._behind.pop(columns, None)
-        before = (self._above.get((rows, columns)), self._behind.get(columns), self._beside)
+    def _part(self, logits: torch.Tensor | None, box: Box3) -> OtherGrid:
+        z, y, x = (slice(ready[rows.start], ready[rows.stop]) for ready, rows in zip(self._ready, box, strict=True))
+        first = [max(rows.start - halo, 0) for rows, halo in zip(box, self._halo, strict=True)]
+        return OtherGrid((z, y, x), self._extended(logits, box, first), first, self._resampling, self._spec)
+
+    def _extended(self, logits: torch.Tensor | None, box: Box3, first: Sequence[int]) -> torch.Tensor | None:
+        """Return logits with the voxels before them, from `first` on; None for nothing but background."""
+        plane, row, column = (rows.start for rows in box)
+        before = (self._above.get((row, column)), self._behind.get((plane, column)), self._beside.get(plane))
         extended = None
-        if block.logits is not None or any(part is not None for part in before):
-            logits = as_background(block).logits
+        if logits is not None or any(part is not None for part in before):
             # There is no float64 on Apple's GPU.
             logits = logits.cpu() if logits is not None and logits.device.type == "mps" else logits
-            extended = self._assembled(logits, before, block.box, first)
+            extended = self._assembled(logits, before, box, first)
         halo_z, halo_y, halo_x = self._halo
-        y, x = (rows.start - a for rows, a in zip(block.box[1:], first[1:], strict=True))
-        self._above[rows, columns] = None if extended is None else extended[:, _last(halo_z), y:, x:].clone()
-        self._behind[columns] = None if extended is None else extended[:, :, _last(halo_y), x:].clone()
-        self._beside = None if extended is None else extended[..., _last(halo_x)].clone()
+        y, x = (rows.start - a for rows, a in zip(box[1:], first[1:], strict=True))
+        self._above[row, column] = None if extended is None else extended[:, _last(halo_z), y:, x:].clone()
+        self._behind[plane, column] = None if extended is None else extended[:, :, _last(halo_y), x:].clone()
+        self._beside[plane] = None if extended is None else extended[..., _last(halo_x)].clone()
         return extended
 
     def _assembled(

@@ -1,5 +1,6 @@
 """From a run's folder to a training that is ready for its next step."""
 
+import time
 from collections.abc import Generator
 
 from napari_medseg.data.augment import Augmentation
@@ -8,13 +9,14 @@ from napari_medseg.device import choose, compute_dtype
 from napari_medseg.inference.tiled import tile_of
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Note, Progress
-from napari_medseg.tasks import task_named
+from napari_medseg.tasks import UNLABELLED, task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, load_checkpoint, load_held_out, save_held_out
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, patched
 from napari_medseg.training.run import RunConfig, RunFolder
 from napari_medseg.training.session import Session, Stopwatch
+from napari_medseg.training.sketch.teaching import teach
 from napari_medseg.training.transfer import load_weights
 from napari_medseg.training.validation import Validator
 
@@ -63,6 +65,12 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     samples = [case.sample for case in cases]
     augmentation = Augmentation(flip_axes(spec, train), train.geometry, train.intensity)
     targets = [held_out.training_target(sample) for sample in samples]
+    teaching, started = None, time.monotonic()
+    if train.teacher and config.init is None and any((target == UNLABELLED).any() for target in targets):
+        teaching = yield from teach(cases, held_out, spec, task, train, control)
+    taught_seconds = time.monotonic() - started
+    if teaching is not None:
+        targets = [teaching.fill(number, target) for number, target in enumerate(targets)]
     batches = BatchMaker(samples, targets, augmentation, train.seed, spec.dims == 2)
     learner = Learner(spec, task, train, device)
     state = State.start(train, tile_of(spec))
@@ -83,7 +91,8 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         batches,
         Validator(cases, held_out, spec, task, train),
         state,
-        Stopwatch(state.seconds),
+        Stopwatch(state.seconds or taught_seconds),
+        teaching,
     )
 
 

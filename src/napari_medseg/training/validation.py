@@ -47,6 +47,15 @@ class Score:
         return float(np.sqrt(max(self.mean * (1 - self.mean), 0) * ALIKE / max(self.voxels, 1)))
 
 
+def score_of(overlaps: NDArray[np.int64], spec: ModelSpec, task: Task) -> Score | None:
+    """Return the score that (class, 3) counts of a task stand for; None if they hold no foreground."""
+    if not overlaps[1:, 2].any():
+        return None
+    scores = task.scores(overlaps)
+    dice = {c.name: float(s) for c, s in zip(spec.classes, scores, strict=True) if c.value and not np.isnan(s)}
+    return Score(dice, int(overlaps[:, 2].sum()))
+
+
 class Validator:
     """Scores networks on always the same held-out voxels.
 
@@ -82,13 +91,7 @@ class Validator:
             if target is not None:
                 predicted = self._predict(network, case, starts)
                 overlaps += self._task.overlaps(predicted, np.where(predicted < 0, UNLABELLED, target), classes)
-        if not overlaps[1:, 2].any():
-            return None
-        scores = self._task.scores(overlaps)
-        dice = {
-            c.name: float(s) for c, s in zip(self._spec.classes, scores, strict=True) if c.value and not np.isnan(s)
-        }
-        return Score(dice, int(overlaps[:, 2].sum()))
+        return score_of(overlaps, self._spec, self._task)
 
     def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3]) -> NDArray[np.int16]:
         """Return (z, y, x) class indices where tiles were predicted, and -1 elsewhere."""
