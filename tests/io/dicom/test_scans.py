@@ -159,3 +159,25 @@ def test_few_records_are_kept(folder: Path, medseg_home: Path, monkeypatch: pyte
     assert len(list((medseg_home / "cache" / "scans").iterdir())) == 1
     next_session()
     assert [asdict(info) for info in scan(other)] == [asdict(info) for info in found]
+
+
+def test_one_volume_of_a_series_of_several_is_read_from_a_remembered_scan(
+    write_series: Callable[..., Path],
+    phantoms: SimpleNamespace,
+    phantom: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scans, "FEWEST_FILES", 2)
+    for echo in (1, 2):
+        given = {"SeriesInstanceUID": "1.2.3.7", "EchoNumbers": echo, "EchoTime": 5.0 * echo}
+        folder = write_series(phantom * echo, phantoms.lps_affine((2, 1, 1)), "echoes", **given)
+    for path in folder.iterdir():
+        os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    HEADERS.forget()
+    infos = scan(folder)
+    assert len(infos) == 2
+    for info, whole in zip(infos, read(folder), strict=True):
+        HEADERS.forget()
+        (volume,) = read(folder, series=info.series_id)
+        assert (volume.series_id, volume.name, volume.warnings) == (info.series_id, info.name, whole.warnings)
+        np.testing.assert_array_equal(volume.data, whole.data)

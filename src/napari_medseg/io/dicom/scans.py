@@ -59,11 +59,15 @@ class Record:
         ]
 
     def files_for(self, options: ReadOptions) -> Numbers | None:
-        """Return the files of the series that are wanted; None if all are, or none of them is known."""
+        """Return the files of the series that are wanted; None if all are, or none of them is known.
+
+        Of a series that makes several volumes, all: what one is called and warned of depends on the others.
+        """
         if options.series is None:
             return None
-        wanted = [entry for entry in self.entries if options.wants(str(entry.facts["series_id"]))]
-        return sorted({number for entry in wanted for number in entry.files}) or None
+        names = [(str(entry.facts["series_id"]), entry.files) for entry in self.entries]
+        wanted = {name.partition("-")[0] for name, _files in names if options.wants(name)}
+        return sorted({number for name, files in names if name.partition("-")[0] in wanted for number in files}) or None
 
 
 SERIES = TypeAdapter(SeriesInfo)

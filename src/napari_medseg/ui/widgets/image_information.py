@@ -164,9 +164,12 @@ def _selectable(parent: QWidget) -> QLabel:
 
 
 def _row(fact: Fact) -> str:
-    """Return a row of the table; a matrix goes below its name, in lines that are not broken."""
+    """Return a row of the table; a matrix goes below its name, as a table of its own."""
     name = escape(fact.name)
     if "\n" not in fact.value:
         return f"<tr><td>{name}&nbsp;&nbsp;</td><td>{escape(fact.value)}</td></tr>"
-    lines = escape(fact.value).replace("\n", "<br>")
-    return f'<tr><td colspan="2">{name}<br><small style="white-space: nowrap">{lines}</small></td></tr>'
+    lines = [
+        [f'<td align="right"><small>{cell}</small></td>' for cell in line.split()] for line in fact.value.split("\n")
+    ]
+    matrix = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    return f'<tr><td colspan="2">{name}<table cellpadding="3">{matrix}</table></td></tr>'
