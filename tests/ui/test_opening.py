@@ -1,14 +1,17 @@
 """What is found at paths, and in which order it is read, without a window."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
+import dask.array
 import nibabel as nib
 import numpy as np
 import pytest
 
 from napari_medseg.errors import Cancelled, ReadError
-from napari_medseg.io import scan
+from napari_medseg.io import read, scan
+from napari_medseg.io.limits import LAZY
 from napari_medseg.progress import Control, Event, Progress
 from napari_medseg.ui import opening
 from napari_medseg.ui.opening import Found, Opened, Refused, finding, is_quick
@@ -65,6 +68,16 @@ def test_each_series_comes_with_its_warnings_and_the_progress_grows(study) -> No
     assert all(" of " in stage for stage in stages if stage.startswith("Reading"))
 
 
+def test_a_series_too_large_for_memory_comes_as_it_is_lazy(study, monkeypatch) -> None:
+    monkeypatch.setattr(opening, "read", partial(opening.read, memory_share=LAZY))
+    found = found_at(study / "part0")
+    (opened,) = (event for event in open_all(found) if isinstance(event, Opened))
+    data, keywords, kind = opened.layers[0]
+    assert isinstance(data, dask.array.Array)
+    assert (kind, keywords["name"]) == ("image", "CT 2")
+    np.testing.assert_array_equal(np.asarray(data), read(study / "part0")[0].data)
+
+
 def test_series_that_come_together_lie_in_one_frame(tmp_path) -> None:
     found = found_at(save(tmp_path / "a.nii", 20), save(tmp_path / "b.nii", 20))
     first, second = (event for event in open_all(found) if isinstance(event, Opened))
@@ -81,7 +94,6 @@ def test_one_that_cannot_be_read_does_not_keep_the_others(study, monkeypatch) ->
             raise ReadError("No.", "Why not.")
         return read(path, control, series=series, **options)
 
-    read = opening.read
     monkeypatch.setattr(opening, "read", picky)
     kinds = [type(event) for event in open_all(found) if not isinstance(event, Progress)]
     assert sorted(kinds, key=str) == sorted([Opened, Opened, Refused], key=str)

@@ -331,3 +331,30 @@ def test_a_browser_that_is_closed_while_it_reads_ends_the_reading(viewer, study,
     until(lambda: job.ended)
     assert job.state == "cancelled"
     assert len(viewer.layers) == 0
+
+
+def test_a_tilted_head_of_uneven_slices_is_listed_and_opened_with_its_warnings(
+    viewer, shared_data, drop, browser, until, shown
+):
+    drop(shared_data("dicom-ct-head-ge"))
+    table = browser()
+    assert len(table.table.entries) >= 2
+    assert all("tilted" in text for text in texts(table, WARNINGS))
+    pick(table, *range(len(table.table.entries)))
+    table.load()
+    until(lambda: not table.loader.busy)
+    assert len(viewer.layers) == len(table.table.entries)
+    assert sum(layer.data.shape[0] for layer in viewer.layers) >= 28
+    assert "tilted" in "".join(shown)
+
+
+def test_a_folder_of_nifti_files_is_searched_and_one_with_time_opened(viewer, shared_data, drop, browser, until):
+    drop(shared_data("demo-nifti"))
+    table = browser()
+    assert len(table.table.entries) == 12
+    table.filter.setText("pcasl")
+    pick(table, 0)
+    table.load()
+    until(lambda: len(viewer.layers) == 1)
+    assert viewer.layers[0].data.shape[0] == 10
+    assert viewer.layers[0].axis_labels[0] == "time"

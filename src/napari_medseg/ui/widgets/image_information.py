@@ -4,6 +4,7 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
@@ -152,6 +153,8 @@ def _windows(volume: "Volume") -> dict[str, tuple[float, float]]:
     found = {} if volume.window is None else {"As in the file": volume.window}
     if volume.modality == "CT" and volume.units in ("HU", None):
         found |= {window.name: window.limits for window in CT_WINDOWS}
+    if not isinstance(volume.data, np.ndarray):
+        return found  # of a lazy volume, slices would have to be decoded while the window waits
     return found | {"99 % of the voxels": robust_limits(volume), "All values": value_range(volume)}
 
 
