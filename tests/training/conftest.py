@@ -27,7 +27,7 @@ SPEC = ModelSpec(
 )
 TINY: dict[str, Any] = {
     "minutes": None, "steps": 6, "batch_size": 1, "warmup_steps": 2, "validate_every": 3, "device": "cpu",
-    "precision": "float32", "preview_hz": 0,
+    "precision": "float32", "preview_hz": 0, "teacher": False,
 }  # fmt: skip
 
 

@@ -13,6 +13,10 @@ Shape3 = tuple[int, int, int]
 Number = TypeVar("Number", bound=np.generic)
 MAX_CENTRES = 100_000
 """Voxels of one class and sample among which centres are drawn; more would cost memory and change nothing."""
+TAUGHT = 1000
+"""Added to the class index of a voxel that a teacher labelled, so that it is told apart from one that was painted."""
+TAUGHT_SHARE = 0.5
+"""Share of the patches that lie around voxels of the teacher, where there is one."""
 JITTER = 0.4
 """Largest distance of a patch's centre from the annotated voxel it was drawn for, as a share of the patch."""
 
@@ -34,7 +38,7 @@ class PatchSampler:
     Parameters
     ----------
     targets : sequence of (z, y, x) int16 arrays
-        Class indices of each sample, -1 where unlabelled or held out.
+        Class indices of each sample, -1 where unlabelled or held out; more by `TAUGHT` where a teacher said so.
     classes : int
         Number of classes.
 
@@ -48,6 +52,7 @@ class PatchSampler:
         self._classes = classes
         self._shapes = [target.shape for target in targets]
         self._centres = [_centres(target, classes) for target in targets]
+        self._taught = [_centres(target - TAUGHT, classes) for target in targets]
         self._present = _present(self._centres)
 
     def update(self, sample: int, target: NDArray[np.int16]) -> None:
@@ -55,6 +60,7 @@ class PatchSampler:
         centres = list(self._centres)
         centres[sample] = _centres(target, self._classes)
         self._present, self._centres = _present(centres), centres
+        self._taught[sample] = _centres(target - TAUGHT, self._classes)
 
     def draw(self, rng: np.random.Generator, shape: Shape3) -> PatchPlace:
         """Return a random place of a patch.
@@ -67,9 +73,12 @@ class PatchSampler:
             Voxels of the patch.
         """
         k = self._present[int(rng.integers(len(self._present)))]
-        having = [number for number, centres in enumerate(self._centres) if centres[k].size]
+        taught = [number for number, centres in enumerate(self._taught) if centres[k].size]
+        by_teacher = bool(taught) and rng.random() < TAUGHT_SHARE
+        source = self._taught if by_teacher else self._centres
+        having = taught if by_teacher else [n for n, centres in enumerate(self._centres) if centres[k].size]
         number = having[int(rng.integers(len(having)))]
-        centres = self._centres[number][k]
+        centres = source[number][k]
         voxel = np.unravel_index(int(centres[rng.integers(centres.size)]), self._shapes[number])
         jitter = rng.uniform(-JITTER, JITTER, 3)
         z, y, x = (

@@ -10,8 +10,9 @@ from napari_medseg.models.spec import BACKGROUND, Intensity, ModelSpec
 from napari_medseg.volume import LabelClass, Volume
 
 FEATURES = {"small": 8, "medium": 16, "large": 32}
-PATCH_VOXELS_3D = {"sketch": 128**3, "small": 32**3, "medium": 64**3, "large": 96**3}
-PATCH_PIXELS_2D = {"sketch": 512**2, "small": 96**2, "medium": 192**2, "large": 320**2}
+SKETCH_VOXELS_3D, SKETCH_PIXELS_2D = 128**3, 512**2
+PATCH_VOXELS_3D = {"sketch": SKETCH_VOXELS_3D, "small": 32**3, "medium": 64**3, "large": 96**3}
+PATCH_PIXELS_2D = {"sketch": SKETCH_PIXELS_2D, "small": 96**2, "medium": 192**2, "large": 320**2}
 THICK_SLICES = 3.0
 """From this ratio of the coarsest to the finest voxel edge on, the coarsest axis becomes the network's first."""
 HOUNSFIELD = Intensity(kind="window", low=-1000.0, high=1000.0)

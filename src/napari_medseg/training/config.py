@@ -42,6 +42,9 @@ class TrainConfig(BaseModel):
     """Augmentation: rotate and scale patches a little."""
     intensity: bool = True
     """Augmentation: change brightness, contrast and gamma a little, and add noise."""
+    teacher: bool = True
+    """Let a pixel classifier that has learnt from the same strokes label what it is sure of; the user's own voxels
+    always rule. For new networks on images that are not annotated completely."""
     hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.15
     """Share of the annotation that is kept out of training to measure Dice on; 0 trains on everything."""
     validate_every: Annotated[int, Field(ge=1)] = 50

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_medseg.data.patches import TAUGHT
 from napari_medseg.device import compute_dtype, release_memory
 from napari_medseg.inference.network import is_out_of_memory
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.registry import build
-from napari_medseg.tasks import Task
+from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 
 WIDE = 32
@@ -29,7 +30,8 @@ class Batch:
     image: torch.Tensor
     """(batch, channel, z, y, x) float32, without z for a network that takes planes."""
     target: torch.Tensor
-    """(batch, z, y, x) int64 class indices, -1 where unlabelled, without z for a network that takes planes."""
+    """(batch, z, y, x) int64 class indices, -1 where unlabelled, more by `TAUGHT` where a teacher said so, without z
+    for a network that takes planes."""
 
 
 class Learner:
@@ -61,7 +63,9 @@ class Learner:
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
-    def step(self, batch: Batch, learning_rate: float, number: int, settled: bool = False) -> torch.Tensor:
+    def step(
+        self, batch: Batch, learning_rate: float, number: int, settled: bool = False, teacher: float = 0.0
+    ) -> torch.Tensor:
         """Take a step and return its scalar loss, on the device.
 
         Parameters
@@ -74,6 +78,8 @@ class Learner:
             Steps taken before.
         settled : bool
             Whether batch normalisation uses its running statistics instead of the batch's, and keeps them.
+        teacher : float
+            Weight of what a teacher labelled.
 
         Raises
         ------
@@ -87,7 +93,7 @@ class Learner:
         for module in self._batch_norms:
             module.train(not settled)
         try:
-            loss = self._backward(batch)
+            loss = self._backward(batch, teacher)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -101,13 +107,21 @@ class Learner:
         self._optimizer.step()
         return loss
 
-    def _backward(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, logits: torch.Tensor, target: torch.Tensor, teacher: float) -> torch.Tensor:
+        """Return the loss on what was painted, and, weighed by `teacher`, on that and what a teacher said."""
+        taught = target >= TAUGHT
+        if not taught.any():
+            return self._task.loss(logits, target)
+        painted = self._task.loss(logits, target.masked_fill(taught, UNLABELLED))
+        return painted + teacher * self._task.loss(logits, torch.where(taught, target - TAUGHT, target))
+
+    def _backward(self, batch: Batch, teacher: float) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         image = batch.image.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
         target = batch.target.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype is torch.bfloat16):
             logits = self.network(image)
-        loss = self._task.loss(logits, target)
+        loss = self._loss(logits, target, teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

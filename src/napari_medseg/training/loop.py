@@ -9,7 +9,7 @@ from napari_medseg.training.learner import NoMemory
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder
-from napari_medseg.training.schedule import learning_rate, statistics_settled
+from napari_medseg.training.schedule import learning_rate, statistics_settled, teacher_weight
 from napari_medseg.training.shrink import shrink
 from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
 
@@ -35,8 +35,9 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
                 batch = session.batches.get(state.step, state.batch_size, state.patch)
                 rate = learning_rate(state.step, session.steps, session.config)
                 settled = statistics_settled(state.step, session.steps, session.config)
+                teacher = teacher_weight(state.step, session.steps)
                 try:
-                    loss = learner.step(batch, rate, state.step, settled)
+                    loss = learner.step(batch, rate, state.step, settled, teacher)
                 except NoMemory:
                     yield shrink(state, session.spec, learner.device)
                     continue

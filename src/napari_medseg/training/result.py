@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from napari_medseg.errors import Cancelled
 from napari_medseg.models import Bundle
-from napari_medseg.progress import Event, Finished, Saved
+from napari_medseg.progress import Event, Finished, Note, Saved
 from napari_medseg.training.checkpoint import load_best
 from napari_medseg.training.prepare import training_data_hash
 from napari_medseg.training.run import TrainResult
@@ -35,7 +35,14 @@ def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
     weights, step, dice = session.learner.network.state_dict(), state.step, None
     if run.best.exists():
         weights, step, dice = load_best(run.best)
-    spec = session.spec.model_copy(
+    spec, teaching = session.spec, session.teaching
+    if session.teacher_is_better and teaching is not None and teaching.score is not None:
+        yield Note(
+            f"The sketch is kept, not the network: on held-out voxels its mean Dice is {teaching.score.mean:.3f}, "
+            f"that of the network {max(state.best_score, 0):.3f}. More training or more strokes may change that."
+        )
+        spec, weights, dice = teaching.spec, teaching.network.state_dict(), teaching.score.dice
+    spec = spec.model_copy(
         update={
             "training_data": tuple(training_data_hash(case) for case in session.cases),
             "metrics": {f"dice/{name}": value for name, value in (dice or {}).items()},

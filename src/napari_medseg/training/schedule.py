@@ -10,6 +10,8 @@ UNTIMED_STEPS = 2
 """The first of them, which build caches and are slower than all others."""
 SETTLED_FROM = 0.4
 """Share of the steps after which batch normalisation no longer looks at the batch."""
+TEACHER_FIRST, TEACHER_LAST = 1.0, 0.2
+"""Weight of the teacher's labels beside the user's, at the first and at the last step."""
 PREVIEW_SHARE = 0.1
 """Most of the time that previews may take."""
 
@@ -57,6 +59,17 @@ def statistics_settled(step: int, steps: int, config: TrainConfig) -> bool:
     [False, False, True, True]
     """
     return step >= max(ramp_steps(config), math.ceil(SETTLED_FROM * steps))
+
+
+def teacher_weight(step: int, steps: int) -> float:
+    """Return how much the teacher's word counts at a step, beside what was painted: ever less.
+
+    Examples
+    --------
+    >>> [teacher_weight(step, 100) for step in (0, 50, 99)]
+    [1.0, 0.6, 0.208]
+    """
+    return round(TEACHER_FIRST + (TEACHER_LAST - TEACHER_FIRST) * min(step / max(steps, 1), 1.0), 6)
 
 
 def plan_steps(

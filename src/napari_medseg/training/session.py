@@ -19,6 +19,8 @@ from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
+from napari_medseg.training.sketch.plane import plane_labels
+from napari_medseg.training.sketch.teaching import Teaching
 from napari_medseg.training.validation import Validator
 
 PAUSE_POLL_SECONDS = 0.05
@@ -58,6 +60,8 @@ class Session:
     validator: Validator
     state: State
     clock: Stopwatch
+    teaching: Teaching | None = None
+    """The pixel classifier that the network starts from."""
     stopped: bool = False
     """Whether the user ended the training."""
     view: ShowSlice | None = None
@@ -82,6 +86,12 @@ class Session:
             return self.state.planned
         each = self.clock.seconds / max(self.state.step, 1)
         return max(self.state.step + 1, TIMED_STEPS + 1, int(60 * (self.config.minutes or 0) / max(each, 1e-6)))
+
+    @property
+    def teacher_is_better(self) -> bool:
+        """Whether the pixel classifier scored higher on the held-out voxels than the network did so far."""
+        score = self.teaching.score if self.teaching is not None else None
+        return score is not None and score.mean > self.state.best_score
 
     def listen(self, control: Control) -> Iterator[Event]:
         """Read the user's messages, wait while paused, raise `Cancelled` once cancelled."""
@@ -113,7 +123,8 @@ class Session:
         try:
             for message in messages:
                 case.reread(message.start, message.stop)
-            self.batches.replace(number, self.held_out.training_target(case.sample))
+            target = self.held_out.training_target(case.sample)
+            self.batches.replace(number, self.teaching.fill(number, target) if self.teaching else target)
         except MedsegError as error:
             yield Note(f"The edited labels are not used: {error}", "warning")
 
@@ -185,9 +196,13 @@ class Session:
         case = next((case for case in self.cases if case.case.id == self.view.sample), None)
         if case is not None and self._exists(case, self.view):
             axis, index = self.view.axis, self.view.index
-            labels = predict_slice(
-                self.learner.network, case.grid, self.spec, axis, index, precision=self.config.precision
-            )
+            if self.teacher_is_better and self.teaching is not None:
+                teaching, features = self.teaching, self.teaching.features[self.cases.index(case)]
+                labels = plane_labels(teaching.network, features, case.grid, teaching.spec, axis, index)
+            else:
+                labels = predict_slice(
+                    self.learner.network, case.grid, self.spec, axis, index, precision=self.config.precision
+                )
             yield Preview(self.view.sample, axis, index, labels, self.state.step)
         spent = time.monotonic() - started
         self._preview_due = started + max(1 / self.config.preview_hz, spent / PREVIEW_SHARE)

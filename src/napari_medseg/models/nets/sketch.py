@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from napari_medseg.models.nets.filters import Box, feature_count, filter_bank, reach, smooth
+from napari_medseg.models.nets.filters import Box, feature_count, filter_bank
 
 VOXELS_AT_ONCE = 8192
 """So many voxels at a time: their encoded features stay in the processor's cache."""
@@ -32,8 +32,6 @@ class SketchNetwork(nn.Module):
         Pieces of the encoding of a feature.
     hidden : int
         Width of the perceptron.
-    smoothing : float
-        Standard deviation of the Gaussian by which probabilities are smoothed, in the same units; 0 for none.
     """
 
     def __init__(
@@ -46,14 +44,12 @@ class SketchNetwork(nn.Module):
         edges: Sequence[float],
         bins: int,
         hidden: int,
-        smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.scales, self.edges = tuple(scales), tuple(edges)
         features = feature_count(dims, in_channels, len(self.scales))
         self.register_buffer("low", torch.zeros(features, bins))
         self.register_buffer("width", torch.ones(features, bins))
-        self.register_buffer("smoothing", torch.tensor(float(smoothing)))
         self.first = nn.Linear(features * bins, hidden)
         self.last = nn.Linear(hidden, out_channels)
 
@@ -61,17 +57,10 @@ class SketchNetwork(nn.Module):
     """(feature, bin) where each piece of a feature's encoding begins."""
     width: torch.Tensor
     """(feature, bin) how long it is."""
-    smoothing: torch.Tensor
-
-    @property
-    def reach(self) -> tuple[int, ...]:
-        """Per axis, how many voxels around a voxel have an influence on its class."""
-        around = reach(self.scales, self.edges)
-        return tuple(n + int(3 * float(self.smoothing) / edge) for n, edge in zip(around, self.edges, strict=True))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (batch, class, ...) logits of a (batch, channel, ...) image."""
-        return self.spread(self.classify(self.features(image)))
+        return self.classify(self.features(image))
 
     def features(self, image: torch.Tensor, inner: Box | None = None) -> torch.Tensor:
         """Return the (batch, feature, ...) filter responses; of the part `inner` alone, if it is given."""
@@ -89,13 +78,6 @@ class SketchNetwork(nn.Module):
         pieces = ((rows.unsqueeze(-1) - self.low) / self.width).clamp(0, 1)
         logits: torch.Tensor = self.last(torch.relu(self.first(pieces.flatten(-2))))
         return logits
-
-    def spread(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the smoothed probabilities, where there is smoothing."""
-        if not float(self.smoothing):
-            return logits
-        probabilities = logits.float().softmax(dim=1)
-        return smooth(probabilities, [float(self.smoothing) / edge for edge in self.edges]).clamp_min(1e-6).log()
 
     def perceptron(self) -> Iterator[nn.Parameter]:
         """Yield what is learnt by gradients."""

@@ -1,7 +1,6 @@
 """Filter responses of an image where they are asked for, kept as far as memory allows."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -64,7 +63,7 @@ class FeatureCache:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        found = self._compute(box).to("cpu", torch.float16)
+        found = self.compute(box).to("cpu", torch.float16)
         self._kept[key] = found
         self._bytes += found.nbytes
         while self._bytes > LIMIT_BYTES and len(self._kept) > 1:
@@ -92,7 +91,8 @@ class FeatureCache:
         return z, y, x
 
     @torch.inference_mode()
-    def _compute(self, box: Box3) -> torch.Tensor:
+    def compute(self, box: Box3) -> torch.Tensor:
+        """Return the (feature, z, y, x) float32 responses of a part of the image, on the network's device; not kept."""
         device = self._network.low.device
         if not self._planar:
             return self._network.features(self._image[None].to(device), box)[0]
@@ -109,10 +109,3 @@ def draw_voxels(boxes: list[Box3], count: int, rng: np.random.Generator) -> NDAr
     low = np.array([[part.start for part in box] for box in boxes])[picked]
     high = np.array([[part.stop for part in box] for box in boxes])[picked]
     return np.asarray(rng.integers(low, high), np.intp)
-
-
-def slabs(shape: tuple[int, int, int], depth: int) -> Iterator[Box3]:
-    """Yield boxes that cover an image, `depth` planes at a time."""
-    whole: Callable[[int], slice] = lambda axis: slice(0, shape[axis])  # noqa: E731
-    for start in range(0, shape[0], depth):
-        yield slice(start, min(start + depth, shape[0])), whole(1), whole(2)

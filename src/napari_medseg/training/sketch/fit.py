@@ -4,8 +4,6 @@ The forest is hard to beat on a few hundred voxels, but slow on millions and no 
 answers at a fraction of the time, on any device, and is stored and exported like every other model.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +11,7 @@ from torch import nn
 
 from napari_medseg.errors import DataError
 from napari_medseg.models.nets.sketch import SketchNetwork
+from napari_medseg.training.sketch.lesson import Lesson
 
 TREES = 50
 LEAF = 3
@@ -24,18 +23,6 @@ PAINTED = 0.25
 """Share of each batch that the user painted, the same for every class."""
 LEAST_WEIGHT = 0.02
 """Of a voxel that the forest is sure of, where one it is not sure of has its entropy."""
-
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What is known, and where else to look."""
-
-    features: torch.Tensor
-    """(voxel, feature) responses where something was painted."""
-    classes: NDArray[np.integer]
-    """(voxel,) class index of each."""
-    pool: torch.Tensor
-    """(voxel, feature) responses at other places of the images."""
 
 
 class Teacher:

@@ -4,27 +4,23 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
-
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import Cancelled, DataError, MedsegError
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
-from napari_medseg.tasks import UNLABELLED
+from napari_medseg.tasks import Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
-from napari_medseg.training.sketch.features import FeatureCache, draw_voxels
-from napari_medseg.training.sketch.fit import Lesson, fit
+from napari_medseg.training.sketch.features import FeatureCache
+from napari_medseg.training.sketch.fit import fit
+from napari_medseg.training.sketch.lesson import Lesson, prepare_lesson
 from napari_medseg.training.sketch.plane import plane_labels
-from napari_medseg.training.validation import Validator
+from napari_medseg.training.sketch.scoring import score_sketch
 
 POLL_SECONDS = 0.02
-NEAR, FAR, FAR_CELLS = 12_000, 12_000, 24
-"""Voxels around the strokes, and in how many other places, on which the forest teaches the network."""
 
 
 @dataclass(eq=False)
@@ -36,7 +32,7 @@ class Sketching:
     spec: ModelSpec
     cases: Sequence[LoadedCase]
     held_out: HeldOut
-    validator: Validator
+    task: Task
     network: SketchNetwork
     view: ShowSlice | None = None
     stopped: bool = False
@@ -88,7 +84,7 @@ class Sketching:
             yield Note(str(error), "warning")
         else:
             self.fits += 1
-            score = self.validator.score(self.network) if fresh else None
+            score = score_sketch(self.network, self._features, self.cases, self.held_out, self.spec, self.task)
             self.dice = score.dice if score else None
             yield EpochEnd(self.fits, loss, self.dice, True, self.seconds)
         self._learnt = True
@@ -116,35 +112,13 @@ class Sketching:
         yield Saved("bundle", self.run.bundle, self.fits)
 
     def _lesson(self) -> Lesson:
-        """Return what is painted, without what is held out, and voxels around it and elsewhere."""
-        rows, classes, pool = [], [], []
-        for number, (case, features) in enumerate(zip(self.cases, self._features, strict=True)):
-            target = self.held_out.training_target(case.sample)
-            voxels = np.argwhere(target != UNLABELLED)
-            if len(voxels) > MOST_STROKES:
-                voxels = voxels[
-                    np.random.default_rng(self.config.seed).choice(len(voxels), MOST_STROKES, replace=False)
-                ]
-            rows.append(features.at(voxels))
-            classes.append(target[tuple(voxels.T)])
-            if len(voxels):
-                rng = np.random.default_rng([self.config.seed, number])
-                share = len(self.cases)
-                near = draw_voxels(features.cells(voxels), NEAR // share, rng)
-                far = features.random_voxels(FAR // share, max(1, FAR_CELLS // share), self.config.seed)
-                pool.append(features.at(np.concatenate([near, far])))
-        if not pool:
-            raise DataError("Nothing is painted yet.", "Paint at least one stroke of two classes.")
-        return Lesson(torch.cat(rows), np.concatenate(classes), torch.cat(pool))
+        targets = [self.held_out.training_target(case.sample) for case in self.cases]
+        return prepare_lesson(self._features, targets, self.config.seed)
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:
         shape = case.grid.placement.shape
         return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]
-
-
-MOST_STROKES = 50_000
-"""Painted voxels per image that are learnt from; of more, a random choice."""
 
 
 def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event]:

@@ -12,7 +12,6 @@ from napari_medseg.training.opening import STAGE
 from napari_medseg.training.prepare import load_case
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.sketch.loop import Sketching, sketch
-from napari_medseg.training.validation import Validator
 
 if TYPE_CHECKING:
     from napari_medseg.models.nets.sketch import SketchNetwork
@@ -39,6 +38,5 @@ def _open(run: RunFolder, control: Control) -> Generator[Event, None, Sketching]
     held_out = hold_out([case.sample for case in cases], config.train.hold_out, config.train.seed)
     device = choose(config.train.device)
     network = cast("SketchNetwork", build(config.spec).to(device))
-    validator = Validator(cases, held_out, config.spec, task_named(config.spec.task), config.train)
     yield Note(f"Learning on {device}. {held_out.note}", "info" if held_out.masks else "warning")
-    return Sketching(run, config.train, config.spec, cases, held_out, validator, network)
+    return Sketching(run, config.train, config.spec, cases, held_out, task_named(config.spec.task), network)

@@ -1,0 +1,51 @@
+"""How good a pixel classifier is on held-out voxels; only those are computed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from napari_medseg.data.split import HeldOut
+from napari_medseg.models import ModelSpec
+from napari_medseg.models.nets.sketch import SketchNetwork
+from napari_medseg.tasks import UNLABELLED, Task
+from napari_medseg.training.prepare import LoadedCase
+from napari_medseg.training.sketch.features import FeatureCache
+from napari_medseg.training.validation import Score, score_of
+
+
+@torch.inference_mode()
+def score_sketch(
+    network: SketchNetwork,
+    features: Sequence[FeatureCache],
+    cases: Sequence[LoadedCase],
+    held_out: HeldOut,
+    spec: ModelSpec,
+    task: Task,
+) -> Score | None:
+    """Return the Dice of a pixel classifier on the held-out voxels; None if nothing is held out.
+
+    Parameters
+    ----------
+    network : SketchNetwork
+        As it has learnt.
+    features : sequence of FeatureCache
+        One per case.
+    cases : sequence of LoadedCase
+        All cases of the run.
+    held_out : HeldOut
+        What to score on.
+    spec : ModelSpec
+        Names the classes.
+    task : Task
+        Counts and scores.
+    """
+    overlaps = np.zeros((len(spec.classes), 3), np.int64)
+    for image, case in zip(features, cases, strict=True):
+        target = held_out.validation_target(case.sample)
+        if target is None:
+            continue
+        voxels = np.argwhere(target != UNLABELLED)
+        predicted = network.classify_rows(image.at(voxels).to(network.low.device)).argmax(dim=1).cpu().numpy()
+        overlaps += task.overlaps(predicted, target[tuple(voxels.T)], len(spec.classes))
+    return score_of(overlaps, spec, task)

@@ -1,0 +1,132 @@
+"""The pixel classifier as the first teacher of a network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg.data.patches import TAUGHT, PatchSampler
+from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.progress import Control, Finished, Note, Preview
+from napari_medseg.tasks import UNLABELLED, task_named
+from napari_medseg.training import RunFolder, ShowSlice, TrainConfig, TrainResult, train
+from napari_medseg.training.learner import Batch, Learner
+from napari_medseg.training.opening import open_session
+from napari_medseg.training.session import Session
+from napari_medseg.training.sketch.teaching import Teaching
+
+MakeRun = Callable[..., RunFolder]
+
+
+def opened(run: RunFolder) -> Session:
+    steps = open_session(run, Control(), resume=False)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            session = end.value
+            assert isinstance(session, Session)
+            return session
+
+
+def taught(session: Session) -> Teaching:
+    assert session.teaching is not None
+    return session.teaching
+
+
+def test_the_teacher_is_mostly_right_where_it_is_sure_and_never_overrules_a_stroke(
+    make_run: MakeRun, head_truth: np.ndarray
+) -> None:
+    session = opened(make_run(teacher=True, hold_out=0))
+    (case,) = session.cases
+    filled = taught(session).fill(0, case.sample.target)
+    painted = case.sample.target != UNLABELLED
+    np.testing.assert_array_equal(filled[painted], case.sample.target[painted])
+    sure = filled >= TAUGHT
+    assert sure.mean() > 0.8
+    truth = case.sample.grid.apply(np.searchsorted([0, 1, 7], head_truth))
+    assert (filled[sure] - TAUGHT == truth[sure]).mean() > 0.98
+    assert set(np.unique(filled)) <= {UNLABELLED, 0, 1, 2, TAUGHT, TAUGHT + 1, TAUGHT + 2}
+
+
+def test_what_is_held_out_is_hidden_from_the_teacher_as_well(make_run: MakeRun) -> None:
+    session = opened(make_run(teacher=True, hold_out=0.2))
+    (case,) = session.cases
+    held = session.held_out.validation_target(case.sample)
+    assert held is not None
+    target = session.held_out.training_target(case.sample)
+    assert (target[held != UNLABELLED] == UNLABELLED).all()
+    assert taught(session).score is not None
+
+
+@pytest.mark.parametrize("settings", [{"teacher": False}, {"teacher": True, "init": True}])
+def test_no_teacher_where_it_is_not_wanted_or_a_model_is_trained_further(
+    make_run: MakeRun, settings: dict[str, bool]
+) -> None:
+    init = None
+    if settings.pop("init", False):
+        events = list(train(make_run("first", steps=3)))
+        assert isinstance(events[-1], Finished)
+        assert isinstance(events[-1].result, TrainResult)
+        init = events[-1].result.bundle
+    assert opened(make_run("second", init=init, **settings)).teaching is None
+
+
+def test_half_of_the_patches_lie_around_what_the_teacher_labelled() -> None:
+    target = np.full((40, 40, 40), -1, np.int16)
+    target[2, 2, 2], target[2, 2, 4] = 0, 1
+    target[35, 35, 35] = TAUGHT + 1
+    sampler = PatchSampler([target], 2)
+    rng = np.random.default_rng(0)
+    far = [min(sampler.draw(rng, (4, 4, 4)).start) > 20 for _ in range(2000)]
+    # class 1 is drawn half of the time, and half of those from the teacher; class 0 has none
+    assert np.mean(far) == pytest.approx(0.25, abs=0.03)
+
+
+def test_loss_is_that_of_the_strokes_plus_the_weighed_one_of_all(sketch_spec: ModelSpec) -> None:
+    spec = sketch_spec.model_copy(
+        update={"architecture": "unet", "options": {"features": 4, "stages": 2, "residual_units": 1}}
+    )
+    config = TrainConfig(precision="float32", device="cpu")
+    task = task_named("segmentation")
+    image = torch.randn(1, 1, 16, 16, 16)
+    target = torch.full((1, 16, 16, 16), UNLABELLED)
+    target[0, :2], target[0, 8:10] = 1, TAUGHT + 2
+    learner = Learner(spec, task, config, torch.device("cpu"))
+    with torch.no_grad():
+        logits = learner.network(image)
+    strokes, all_of_it = target.clone(), target.clone()
+    strokes[target >= TAUGHT] = UNLABELLED
+    all_of_it[target >= TAUGHT] = 2
+    wanted = task.loss(logits, strokes) + 0.4 * task.loss(logits, all_of_it)
+    torch.testing.assert_close(learner.step(Batch(image, target), 0.0, 0, teacher=0.4), wanted)
+
+
+def test_the_better_of_teacher_and_network_is_shown_and_kept(make_run: MakeRun) -> None:
+    control = Control()
+    control.send(ShowSlice("head", 0, 9))
+    run = make_run(teacher=True, hold_out=0.2, steps=2, preview_hz=2, learning_rate=1e-6)
+    events = list(train(run, control))
+    result = events[-1].result  # type: ignore[attr-defined]
+    assert isinstance(result, TrainResult)
+    assert Bundle.load(result.bundle).spec.architecture == "sketch"
+    assert any("sketch is kept" in event.text for event in events if isinstance(event, Note))
+    previews = [event for event in events if isinstance(event, Preview)]
+    # a network of two tiny steps would not find both materials
+    assert set(np.unique(previews[0].labels)) == {0, 1, 7}
+    assert result.dice is not None
+    assert min(result.dice.values()) > 0.8
+
+
+def test_resumed_with_a_teacher_it_ends_as_if_nothing_had_happened(make_run: MakeRun, tmp_path: Path) -> None:
+    whole = make_run("whole", teacher=True, steps=6)
+    list(train(whole))
+    parts = make_run("parts", teacher=True, steps=6, checkpoint_seconds=0)
+    for event in train(parts):
+        if type(event).__name__ == "Step" and event.step == 3:  # type: ignore[attr-defined]
+            break
+    list(train(parts, resume=True))
+    one, other = (torch.load(run.last, weights_only=True)["network"] for run in (whole, parts))
+    assert all(torch.equal(one[key], other[key]) for key in one)
