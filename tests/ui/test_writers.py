@@ -1,6 +1,7 @@
 """What is saved lies exactly where its image does."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from pydicom import dcmread
 from scipy.spatial.transform import Rotation
 
 from napari_medseg.errors import WriteError
-from napari_medseg.io import read
+from napari_medseg.io import read, write
 from napari_medseg.ui import readers, writers
 from napari_medseg.ui.layers import new_labels
 from napari_medseg.ui.readers import get_reader
@@ -157,3 +159,68 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path) -> None:
     labels = Labels(np.zeros((4, 5), np.uint8))
     with pytest.raises(WriteError, match=r"Use one of .*\.nii\.gz"):
         saved(tmp_path / "labels.xyz", labels)
+
+
+@pytest.fixture
+def ct_series(tmp_path) -> Path:
+    """Return the folder of an oblique CT series."""
+    save(tmp_path / "image.nii", "RAS", (12, -9, 0))
+    (volume,) = read(tmp_path / "image.nii")
+    return write(replace(volume, modality="CT"), tmp_path / "series", report=lambda _note: None)
+
+
+@pytest.mark.parametrize("name", ["labels.dcm", "labels.rtstruct.dcm"])
+def test_labels_on_a_dicom_image_are_saved_as_dicom_that_refers_to_it(viewer, ct_series, name) -> None:
+    image = viewer.add_layer(opened(ct_series))
+    labels = viewer.add_layer(new_labels(image, [TUMOUR]))
+    labels.data[image.data == 77] = 3
+    data, meta, _ = labels.as_layer_data_tuple()
+    (path,) = write_labels(str(ct_series.parent / name), data, meta)
+    Path(path).rename(ct_series / name)
+    _, found = read(ct_series)
+    np.testing.assert_array_equal(found.data, labels.data)
+    assert found.classes == (TUMOUR,)
+    assert dcmread(ct_series / name).StudyInstanceUID == dcmread(ct_series / "00001.dcm").StudyInstanceUID
+
+
+def test_labels_of_napari_s_own_button_are_saved_as_dicom(viewer, ct_series) -> None:
+    save(ct_series.parent / "first.nii")
+    viewer.add_layer(opened(ct_series.parent / "first.nii"))
+    image = viewer.add_layer(opened(ct_series))
+    assert image.data.size != 120
+    viewer.layers.selection = {image}
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    own = viewer.add_layer(new_labels(image, [TUMOUR]))
+    for layer in (labels, own):
+        layer.data[:] = 3
+        data, meta, _ = layer.as_layer_data_tuple()
+        (path,) = write_labels(str(ct_series.parent / "labels.dcm"), data, meta)
+        (found,) = read(path)
+        assert (found.data == 3).all()
+        assert found.geometry.matches(read(ct_series)[0].geometry)
+
+
+def test_an_image_is_saved_as_a_series_beside_the_name_that_was_given(viewer, ct_series, monkeypatch) -> None:
+    image = viewer.add_layer(opened(ct_series))
+    data, meta, _ = image.as_layer_data_tuple()
+    (path,) = write_image(str(ct_series.parent / "copy.dcm"), data, meta)
+    assert path == str(ct_series.parent / "copy")
+    (found,), (original,) = read(path), read(ct_series)
+    np.testing.assert_array_equal(found.data, original.data)
+    assert found.geometry.matches(original.geometry)
+    assert dcmread(f"{path}/00001.dcm").PatientID == dcmread(ct_series / "00001.dcm").PatientID
+    data, meta, _ = Image(np.arange(20, dtype=np.uint8).reshape(4, 5)).as_layer_data_tuple()
+    said: list[str] = []
+    monkeypatch.setattr(writers, "show_warning", said.append)
+    assert write_image(str(ct_series.parent / "picture.dcm"), data, meta) == [str(ct_series.parent / "picture.dcm")]
+    assert "anonymous patient" in said[0]
+
+
+def test_labels_on_an_image_that_is_no_dicom_are_refused_as_dicom(viewer, tmp_path) -> None:
+    save(tmp_path / "image.nii")
+    image = viewer.add_layer(opened(tmp_path / "image.nii"))
+    labels = viewer.add_layer(new_labels(image, [TUMOUR]))
+    labels.data[0, 0, 0] = 3
+    with pytest.raises(WriteError, match="not known to belong to a DICOM series"):
+        saved(tmp_path / "labels.dcm", labels)
