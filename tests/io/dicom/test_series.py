@@ -250,3 +250,23 @@ def test_each_volume_of_a_series_can_be_named_by_itself(
 def test_a_slope_of_zero_means_none(tmp_path: Path, phantoms: SimpleNamespace, phantom: np.ndarray) -> None:
     ds = phantoms.slice_dataset(phantom[0], RescaleSlope=0, RescaleIntercept=0)
     np.testing.assert_array_equal(read(phantoms.save(ds, tmp_path / "a.dcm"))[0].data, phantom[0])
+
+
+def test_what_headers_round_does_not_tear_a_volume_apart(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    folder = write_series(
+        phantom, phantoms.lps_affine((2, 1, 1)), Modality="MR",
+        EchoTime=lambda k: (8.004, 8.006)[k % 2], PixelSpacing=lambda k: ([0.48825, 0.5], [0.4882499, 0.5])[k % 2],
+    )  # fmt: skip
+    (volume,) = read(folder)
+    np.testing.assert_array_equal(volume.data, phantom)
+
+
+def test_a_computed_map_is_named(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    affine = phantoms.lps_affine((2, 1, 1))
+    write_series(phantom, affine, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"])
+    folder = write_series(phantom, affine, Modality="MR", ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"])
+    assert {volume.name for volume in read(folder)} == {"MR 5", "MR 5 ADC"}

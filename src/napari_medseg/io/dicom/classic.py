@@ -13,6 +13,8 @@ NORMALISATION = frozenset(("ND", "NORM", "DIS2D", "DIS3D", "FIL", "FM", "SH", "P
 """Siemens' notes on filters, which vary inside one volume."""
 CROSS_SECTIONAL = frozenset(("CT", "MR", "PT", "NM"))
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+MAPS = frozenset(("ADC", "EADC", "FA", "TRACEW", "TENSOR", "CBF", "CBV", "MTT", "TTP", "SWI", "MNIP"))
+"""Parts of the image type by which radiologists know a computed map."""
 COMPONENTS = {0: "", 1: "phase", 2: "real", 3: "imaginary"}
 """GE's numbers."""
 STEPS = {
@@ -40,6 +42,7 @@ def classic_frames(file: DicomFile) -> list[Frame]:
             plane=plane,
             apart=apart_of(file, header, plane),
             scale=scale,
+            echo=header.number("EchoTime") or 0.0,
             window=window_of(header),
             label=label_of(header),
             thickness=header.number("SliceThickness"),
@@ -69,11 +72,9 @@ def apart_of(file: DicomFile, header: Elements, plane: Plane | None) -> tuple[Va
         header.text("StackID") or "",
         header.text("Units") or "",
         header.text("EchoNumbers") or "",
-        round(header.number("EchoTime") or 0.0, 2),
         (header.text("ConvolutionKernel") or "") if modality == "CT" else "",
         image_kind(kind, modality),
         component_of(header),
-        () if plane is None else tuple(round(s, 4) for s in plane.spacing),
         # Pictures that do not lie anywhere are not slices of anything.
         str(file.path) if without_place else "",
     )
@@ -97,7 +98,7 @@ def label_of(header: Elements) -> str:
     echo = header.integer("EchoNumbers")
     parts = {"P": "phase", "PHASE": "phase", "R": "real", "I": "imaginary", "REAL": "real", "IMAGINARY": "imaginary"}
     found = [parts[part] for part in header.texts("ImageType")[2:4] if part in parts] or [component_of(header)]
-    found = [part for part in found if part]
+    found = [part for part in found if part] + [part for part in header.texts("ImageType")[2:] if part in MAPS]
     if echo is not None and echo > 1:
         found.insert(0, f"echo {echo}")
     return " ".join(found)

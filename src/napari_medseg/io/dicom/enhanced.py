@@ -76,7 +76,6 @@ def _frame(file: DicomFile, index: int, groups: Groups, pointers: list[int]) -> 
         *apart_of(file, header, plane),
         image_kind(kind, header.text("Modality") or ""),
         component,
-        round(echo or 0.0, 2),
         content.text("StackID") or "",
     )
     return Frame(
@@ -87,6 +86,7 @@ def _frame(file: DicomFile, index: int, groups: Groups, pointers: list[int]) -> 
         plane=plane,
         apart=apart,
         scale=scale_of(values if values.values else header),
+        echo=echo or 0.0,
         window=window_of(groups.item("FrameVOILUTSequence")) or window_of(header),
         label="" if component in ("", "MAGNITUDE", "M") else COMPONENTS.get(component, component.lower()),
         thickness=measures.number("SliceThickness") or header.number("SliceThickness"),

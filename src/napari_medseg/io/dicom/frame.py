@@ -57,6 +57,8 @@ class Frame:
     apart: tuple[Value, ...]
     """Frames that differ in this never share a volume: series, size, echo, image type, ..."""
     scale: Scale = Scale()
+    echo: float = 0.0
+    """Echo time in ms; frames of other echoes never share a volume."""
     window: tuple[float, float] | None = None
     label: str = ""
     """What tells this volume from others of its series, for its name, such as ``"echo 2"``."""

@@ -13,6 +13,8 @@ from napari_medseg.io.dicom.frame import Frame, Value
 SAME_DIRECTION = 2e-3
 """Largest difference of direction cosines within one volume: about a tenth of a degree."""
 SAME_POSITION_MM = 0.01
+SAME_SPACING_MM = 0.001
+SAME_ECHO_MS = 0.05
 STEP_NAMES = (
     "time position", "b_value", "time offset", "trigger", "frame time", "dimension", "acquisition", "inversion time",
     "flip angle", "clock",
@@ -37,26 +39,34 @@ def series_of(frames: Iterable[Frame]) -> list[list[Frame]]:
     by_key: dict[tuple[Value, ...], list[Frame]] = defaultdict(list)
     for frame in frames:
         by_key[frame.apart].append(frame)
-    return [group for same in by_key.values() for group in _by_direction(same)]
+    return [group for same in by_key.values() for group in _by_measures(same)]
 
 
-def _by_direction(frames: list[Frame]) -> list[list[Frame]]:
-    groups: list[tuple[NDArray[np.float64] | None, list[Frame]]] = []
+def _by_measures(frames: list[Frame]) -> list[list[Frame]]:
+    """Split frames by what headers round: echo time, direction and distance of pixels."""
+    equal: dict[tuple[float, ...], list[Frame]] = defaultdict(list)
     for frame in frames:
-        direction = None if frame.plane is None else np.array(frame.plane.orientation)
-        for known, group in groups:
-            if _close(known, direction):
-                group.append(frame)
-                break
+        equal[_measures(frame)].append(frame)
+    groups: list[tuple[tuple[float, ...], list[Frame]]] = []
+    for measures, same in equal.items():
+        near = (group for known, group in groups if _are_near(known, measures))
+        group = next(near, None)
+        if group is None:
+            groups.append((measures, same))
         else:
-            groups.append((direction, [frame]))
+            group += same
     return [group for _, group in groups]
 
 
-def _close(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return float(np.abs(a - b).max()) < SAME_DIRECTION
+def _measures(frame: Frame) -> tuple[float, ...]:
+    """Return the echo time, and direction and distance of pixels if there are any."""
+    plane = frame.plane
+    return (frame.echo,) if plane is None else (frame.echo, *plane.orientation, *plane.spacing)
+
+
+def _are_near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    within = (SAME_ECHO_MS, *[SAME_DIRECTION] * 6, *[SAME_SPACING_MM] * 2)
+    return len(a) == len(b) and all(abs(x - y) < limit for x, y, limit in zip(a, b, within, strict=False))
 
 
 def sequences_of(frames: list[Frame]) -> list[Sequence4D]:

@@ -102,7 +102,7 @@ def stacks_of(found: Found) -> list[Stack]:
 
 
 def _numbered(stacks: list[Stack]) -> list[Stack]:
-    """Number the volumes of series that make several, so that each can be named by itself."""
+    """Give a number to each volume of a series that makes several, so that it can be named by itself."""
     peers = Counter(stack.series_id for stack in stacks)
     seen: Counter[str] = Counter()
     found = []
