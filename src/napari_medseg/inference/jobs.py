@@ -41,7 +41,9 @@ class PredictionFiles:
     seconds: float
 
 
-def predict_volume(control: Control, image: Path, bundle: Path, options: dict[str, Any], out: Path) -> Iterator[Event]:
+def predict_volume(
+    control: Control, image: Path, bundle: Path, options: dict[str, Any], out: Path, region: Path | None = None
+) -> Iterator[Event]:
     """Predict on an image file and write the result.
 
     Parameters
@@ -57,13 +59,16 @@ def predict_volume(control: Control, image: Path, bundle: Path, options: dict[st
     out : Path
         Label map to write, in the format of its suffix; probabilities and uncertainty go beside it as
         ``<stem>-probabilities`` and ``<stem>-uncertainty``.
+    region : Path, optional
+        Instead of the options' region.
 
     Yields
     ------
     Event
         Those of `predict`, progress at most ten times a second; last `Finished` with `PredictionFiles`.
     """
-    yield from throttle(_predict_volume(control, Path(image), Path(bundle), options, Path(out)))
+    wanted = options if region is None else {**options, "region": region}
+    yield from throttle(_predict_volume(control, Path(image), Path(bundle), wanted, Path(out)))
 
 
 def _predict_volume(control: Control, image: Path, bundle: Path, options: dict[str, Any], out: Path) -> Iterator[Event]:

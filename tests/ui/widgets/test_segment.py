@@ -9,12 +9,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QInputDialog, QMessageBox
+from scipy import ndimage
 
-from napari_medseg.jobs import Work, local_engine
-from napari_medseg.ui.layers import classes_of, image_volume, to_layer_tuples
+from napari_medseg.errors import LicenceError
+from napari_medseg.jobs import ThreadJob, Work, local_engine
+from napari_medseg.ui.layers import classes_of, image_volume, new_labels, to_layer_tuples
+from napari_medseg.ui.widgets import model_menu
 from napari_medseg.ui.widgets.bundle_choice import OPEN
-from napari_medseg.volume import Geometry, Volume
+from napari_medseg.ui.widgets.device_choice import short_name
+from napari_medseg.ui.widgets.model_menu import EnsembleDialog
+from napari_medseg.ui.widgets.results import ResultsWidget
+from napari_medseg.volume import Geometry, LabelClass, Volume
 
 pytestmark = pytest.mark.viewer
 
@@ -43,6 +50,16 @@ def made(tmp_path_factory):
 def models(made, medseg_home):
     """Return the library, with the models in it."""
     return Path(shutil.copytree(made, medseg_home / "models"))
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Return a TorchScript file with what it needs to be said beside it."""
+    path = tmp_path_factory.mktemp("program") / "scripted.ts"
+    code = "import sys, torch; torch.jit.script(torch.nn.Conv3d(1, 2, 3, padding=1)).save(sys.argv[1])"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(path)], check=True)
+    path.with_suffix(".json").write_text(json.dumps({"classes": ["background", "organ"], "patch_size": [16, 16, 16]}))
+    return path
 
 
 @pytest.fixture
@@ -113,7 +130,7 @@ def test_a_second_run_replaces_a_result_that_nobody_touched(segment, viewer, set
 
 
 def test_probabilities_come_as_an_image(segment, viewer, settle, click):
-    segment.options.show(segment.options.values().model_copy(update={"probabilities": True}))
+    segment.setup.form.show(segment.setup.form.values().model_copy(update={"probabilities": True}))
     click(segment.run_button)
     settle(lambda: len(viewer.layers) == 3)
     probabilities = next(layer for layer in viewer.layers if "probabilities" in layer.name)
@@ -152,7 +169,7 @@ def test_a_model_from_any_folder_can_be_run(segment, made, tmp_path, monkeypatch
 
 
 def test_cancel_ends_a_run_without_a_result(segment, viewer, click, settle, qtbot):
-    segment.options.show(segment.options.values().model_copy(update={"overlap": 0.9}))
+    segment.setup.form.show(segment.setup.form.values().model_copy(update={"overlap": 0.9}))
     click(segment.run_button)
     settle(lambda: segment.panel.job is not None and segment.panel.job.state == "running")
     click(segment.panel.cancel_button)
@@ -178,19 +195,20 @@ def test_removing_the_result_takes_its_numbers_away(segment, viewer, settle, cli
 
 
 def test_options_are_remembered(segment, dock, viewer, settle, click):
-    segment.options.show(segment.options.values().model_copy(update={"overlap": 0.5}))
+    segment.setup.form.show(segment.setup.form.values().model_copy(update={"overlap": 0.5}))
     click(segment.run_button)
     settle(lambda: segment.save_button.isVisible())
     viewer.window.remove_dock_widget("all")
     segment.deleteLater()
-    assert dock("Segment").options.values().overlap == 0.5
+    assert dock("Segment").setup.form.values().overlap == 0.5
 
 
 def test_the_devices_are_the_workers_and_the_choice_is_kept(segment, settle, dock):
     job = local_engine().submit(Work("napari_medseg.device:describe_job", exclusive=False))
     found = job.outcome(60)
     settle(lambda: segment.device.count() == 1 + len(found))
-    assert segment.device.itemText(0) == f"Automatic: {found[0].name}"
+    assert segment.device.itemText(0) == f"Automatic: {short_name(found[0].name)}"
+    assert found[0].name in segment.device.toolTip()
     assert segment.device.device == "auto"
     index = segment.device.findData("cpu")
     segment.device.setCurrentIndex(index)
@@ -205,6 +223,150 @@ def test_an_absent_device_is_said(segment, click, qtbot):
     qtbot.waitUntil(lambda: segment.panel.messages.error is not None, timeout=30_000)
     assert "'mps'" in segment.panel.messages.error.problem
     assert "auto" in segment.panel.messages.error.remedy
+
+
+def test_steps_after_the_network_are_done_and_remembered_with_their_model(segment, viewer, settle, click, dock):
+    segment.setup.after.expand(animate=False)
+    segment.setup.steps.add_button.menu().actions()[0].trigger()
+    click(segment.run_button)
+    settle(lambda: segment.save_button.isVisible())
+    result = viewer.layers.selection.active
+    for value in (1, 4):
+        assert ndimage.label(result.data == value, np.ones((3, 3, 3)))[1] <= 1
+    choose(segment, "Wants two channels")
+    assert not segment.setup.steps.rows
+    choose(segment, "Fits")
+    assert [row.kind for row in segment.setup.steps.rows] == ["largest"]
+
+
+def test_uncertainty_and_mirrored_views_come_as_asked(segment, image, viewer, settle, click):
+    segment.setup.form.show(segment.setup.form.values().model_copy(update={"uncertainty": True}))
+    flips = segment.setup.flips
+    assert [flips.itemText(k) for k in range(flips.count())] == [
+        "none", "head–foot (2×)", "front–back (2×)", "left–right (2×)", "front–back and left–right (4×)",
+        "all axes (8×)",
+    ]  # fmt: skip
+    flips.setCurrentIndex(3)
+    flips.activated.emit(3)
+    for _ in range(2):
+        click(segment.run_button)
+        settle(lambda: not segment.panel.busy and len(viewer.layers) == 3)
+    settle(lambda: segment.save_button.isVisible())
+    (unsure,) = [layer for layer in viewer.layers if layer.name == "MR 2 Fits uncertainty"]
+    assert unsure.contrast_limits == [0, 1]
+    assert unsure.data_to_world((1, 2, 3)) == pytest.approx(image.data_to_world((1, 2, 3)))
+    assert 0 < np.asarray(unsure.data).max() <= 1
+    assert viewer.layers.selection.active.name == "MR 2 Fits"
+    assert segment.setup.options("auto").flip_axes == (2,)
+
+
+def test_only_what_a_rectangle_surrounds_is_segmented(segment, image, viewer, settle, click):
+    corners = [image.data_to_world(index) for index in ((5, 4, 6), (5, 4, 15), (5, 13, 15), (5, 13, 6))]
+    viewer.add_shapes([np.array(corners)], shape_type="rectangle", name="here")
+    segment.region.setCurrentText("here")
+    click(segment.run_button)
+    settle(lambda: segment.save_button.isVisible())
+    found = np.argwhere(viewer.layers["MR 2 Fits"].data)
+    assert (found.min(axis=0) >= (0, 4, 6)).all()
+    assert (found.max(axis=0) <= (11, 13, 15)).all()
+    assert len(np.unique(found[:, 0])) > 1
+
+
+def test_only_what_labels_mark_is_segmented(segment, image, viewer, settle, click):
+    marks = new_labels(image, [LabelClass(value=1, name="here")])
+    marks.data[2:6, 3:20, 4:9] = 1
+    viewer.add_layer(marks)
+    segment.region.choose(marks)
+    click(segment.run_button)
+    settle(lambda: segment.save_button.isVisible())
+    result = viewer.layers["MR 2 Fits"].data
+    assert result[2:6, 3:20, 4:9].any()
+    assert not result[np.asarray(marks.data) == 0].any()
+
+
+def test_a_region_beside_the_image_is_said(segment, viewer, click, qtbot):
+    viewer.add_shapes([np.array([[0, 900, 900], [0, 900, 950], [0, 950, 950]])], shape_type="polygon", name="away")
+    segment.region.setCurrentText("away")
+    click(segment.run_button)
+    assert "does not lie on" in segment.panel.messages.error.problem
+
+
+def test_models_are_combined_into_an_ensemble(segment, models, viewer, settle, click, monkeypatch):
+    shutil.copytree(models / "Fits", models / "Twin")
+    metadata = models / "Twin" / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"Fits"', '"Twin"'))
+
+    def tick_two(dialog):
+        for name in ("Fits", "Twin"):
+            dialog.list.findItems(name, Qt.MatchFlag.MatchExactly)[0].setCheckState(Qt.CheckState.Checked)
+        dialog.name.setText("Both")
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(EnsembleDialog, "exec", tick_two)
+    segment.menu.menu().actions()[3].trigger()
+    settle(lambda: segment.model.currentText() == "Both")
+    click(segment.run_button)
+    settle(lambda: "MR 2 Both" in viewer.layers)
+    settle(lambda: segment.save_button.isVisible())
+
+
+def test_a_model_of_another_place_is_added_to_the_collection(segment, made, tmp_path, settle, monkeypatch):
+    elsewhere = Path(shutil.copytree(made / "Fits", tmp_path / "elsewhere"))
+    metadata = elsewhere / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"Fits"', '"Newcomer"'))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: str(elsewhere))
+    segment.menu.menu().actions()[0].trigger()
+    settle(lambda: segment.model.currentText() == "Newcomer")
+    assert "Added Newcomer to your models." in segment.panel.messages.notes
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_program_is_added_only_if_the_user_trusts_it(segment, program, settle, monkeypatch, agrees, qtbot):
+    asked = []
+    answer = QMessageBox.StandardButton.Yes if agrees else QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words[2]) or answer)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(program), ""))
+    segment.menu.menu().actions()[1].trigger()
+    qtbot.waitUntil(lambda: bool(asked), timeout=60_000)
+    assert "can do on this computer whatever you can" in asked[0]
+    if agrees:
+        settle(lambda: segment.model.currentText() == "scripted")
+    else:
+        qtbot.waitUntil(lambda: not segment.panel.busy)
+        assert segment.model.findText("scripted") < 0
+        assert segment.panel.messages.error is not None
+
+
+def test_what_is_fetched_needs_a_yes_to_its_licence(segment, made, settle, monkeypatch):
+    class Store:
+        """An engine whose models are sold under terms."""
+
+        def submit(self, work):
+            def fetch(_control, _tell):
+                if work.arguments["options"]["agreed"] != "abc":
+                    raise LicenceError("Liver comes under CC-BY-4.0.", "Read it.", "You must name the authors.", "abc")
+                return made / "Fits"
+
+            return ThreadJob(work.target, fetch)
+
+    monkeypatch.setattr(model_menu, "local_engine", Store)
+    asked = []
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda *words: asked.append(words[2]) or QMessageBox.StandardButton.Yes
+    )
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("liver_ct", True))
+    segment.menu.menu().actions()[2].trigger()
+    settle(lambda: segment.model.bundle is not None and segment.model.bundle.path == made / "Fits")
+    assert "You must name the authors." in asked[0]
+
+
+def test_the_result_goes_on_to_the_results_panel(segment, viewer, settle, click):
+    assert not segment.results_button.isVisible()
+    click(segment.run_button)
+    settle(lambda: segment.results_button.isVisible())
+    click(segment.results_button)
+    (results,) = [w for w in QApplication.allWidgets() if isinstance(w, ResultsWidget) and w.isVisible()]
+    assert results.labels.layer is viewer.layers["MR 2 Fits"]
 
 
 WHOLE_LINE = """

@@ -11,7 +11,7 @@ from napari_medseg.ui.layers.classes import (
 from napari_medseg.ui.layers.edits import Rewrite, history_of, own_labels, painted_background, redo, rewrite, undo
 from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
-from napari_medseg.ui.layers.results import add_prediction, new_labels, overlay, preview_layer, show_preview
+from napari_medseg.ui.layers.results import add_map, add_prediction, new_labels, overlay, preview_layer, show_preview
 from napari_medseg.ui.layers.surfaces import add_surface
 from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
 from napari_medseg.ui.layers.views import Plane, show_plane, visible_slice
@@ -27,6 +27,7 @@ __all__ = [
     "Rewrite",
     "Tag",
     "add_layers",
+    "add_map",
     "add_prediction",
     "add_surface",
     "class_display",

@@ -4,18 +4,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Layer
 
 from napari_medseg.errors import GeometryError
 from napari_medseg.prediction import Prediction
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
 from napari_medseg.ui.layers.edits import keep_for_user, log
+from napari_medseg.ui.layers.images import to_layer_tuples
 from napari_medseg.ui.layers.labels import layer_tag
 from napari_medseg.ui.layers.regrid import pull
-from napari_medseg.ui.layers.tag import KEY, Role, Tag
+from napari_medseg.ui.layers.tag import KEY, Role, Tag, frame_of
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from napari_medseg.volume import LabelClass
 
+MAP_OF = "napari_medseg_map_of"
+"""Where a map remembers the image and the model that it belongs to, in ``layer.metadata``."""
 PREVIEW_OPACITY = 0.5
 RESULT_OPACITY = 0.6
 
@@ -96,6 +100,31 @@ def _behind(layer: "Labels") -> "list[NDArray[np.integer]]":
     """Return the array of a prediction's layer, after that of its volume where the layer shows a resampled copy."""
     tag: Tag = layer.metadata[KEY]
     return [layer.data] if tag.shown_on is None else [np.asarray(tag.volume.data), layer.data]
+
+
+def add_map(viewer: "ViewerModel", image: "Image", shown: Volume, look: "Mapping[str, Any]") -> "Image":
+    """Show what a model says beside its labels, in place of what it said before, and return the layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where `image` is.
+    image : Image
+        What was predicted on.
+    shown : Volume
+        Probabilities or uncertainty, on the grid of the image's volume.
+    look : mapping
+        Keyword arguments of the layer, such as its colormap.
+    """
+    ((data, about, kind),) = to_layer_tuples(shown, frame_of(viewer.layers))
+    source = (image.unique_id, shown.name)
+    earlier = [layer for layer in viewer.layers if layer.metadata.get(MAP_OF) == source]
+    for layer in earlier:
+        viewer.layers.remove(layer)
+    about["metadata"] = {**about["metadata"], MAP_OF: source}
+    made = Layer.create(data, {**about, **look, "name": f"{image.name} {shown.name}"}, kind)
+    viewer.add_layer(made)
+    return made
 
 
 def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[LabelClass]") -> "Labels":

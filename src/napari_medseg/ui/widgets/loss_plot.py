@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -31,11 +31,13 @@ class LossPlot(QWidget):
         self.smooth: list[float] = []
         self.scored: dict[str, tuple[list[int], list[float]]] = {}
         self._colors: Mapping[str, str] = {}
+        self._plots: tuple[pg.PlotWidget, ...] = ()
         self._loss = _plot(self, "Loss")
         self._dice = _plot(self, "Dice", top=1.0)
         self._dice.setLabel("bottom", "Step")
         self._dice.setFixedHeight(HEIGHT + 20)
         self._dice.setXLink(self._loss)
+        self._plots = self._loss, self._dice
         self._raw = self._loss.plot(pen=pg.mkPen("#7f8c9b", width=1))
         self._mean = self._loss.plot(pen=pg.mkPen("#e8a33d", width=2))
         self._curves: dict[str, pg.PlotDataItem] = {}
@@ -46,6 +48,12 @@ class LossPlot(QWidget):
         layout.addWidget(self._dice)
         self._loss.setToolTip("Loss of each step (grey) and its running mean; lower is better")
         self._dice.setToolTip("Overlap with annotated voxels that were kept out of training; 1 is perfect")
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Follow napari's theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._style()
 
     def restart(self, colors: Mapping[str, str]) -> None:
         """Empty the plots for a new run.
@@ -102,7 +110,7 @@ class LossPlot(QWidget):
     def _style(self) -> None:
         """Take the colours of napari's theme."""
         foreground = self.palette().color(QPalette.ColorRole.WindowText)
-        for plot in (self._loss, self._dice):
+        for plot in self._plots:
             plot.setBackground(None)
             for side in ("left", "bottom"):
                 axis = plot.getAxis(side)

@@ -1,21 +1,22 @@
 """From a layer and a model to a labels layer: copies the image for the worker, starts the job, shows the result."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.inference import PredictionFiles, PredictOptions
-from napari_medseg.io import read, write
-from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.io import read
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import new_scratch_file
-from napari_medseg.ui.layers import add_prediction, frame_of, image_volume, to_layer_tuples
+from napari_medseg.ui.layers import add_map, add_prediction, image_volume
+from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.volume import Volume
 
@@ -27,24 +28,18 @@ if TYPE_CHECKING:
 TARGET = "napari_medseg.inference.jobs:predict_volume"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
-    """One prediction that was asked for."""
+    """One prediction that is asked for."""
 
     image: Image
-    bundle: Path
+    bundle: "Bundle"
     options: PredictOptions
+    region: Callable[[], Volume] | None = None
+    """Takes labels on the grid of the image whose nonzero voxels count, instead of the options' region."""
 
 
-@dataclass(frozen=True)
-class Copied:
-    """The image of a request, where the worker can read it."""
-
-    request: Request
-    path: Path
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """The result of a request, in memory."""
 
@@ -52,6 +47,7 @@ class Loaded:
     files: PredictionFiles
     labels: Volume
     probabilities: Volume | None
+    uncertainty: Volume | None
 
 
 class Predictor(QObject):
@@ -75,36 +71,27 @@ class Predictor(QObject):
         self._viewer = viewer
         self._panel = panel
         self._request: Request | None = None
-        panel.ended.connect(self._on_ended)
+        self._job = FileJob(panel, self)
+        self._job.done.connect(self._on_done)
 
-    def start(self, image: Image, bundle: "Bundle", options: PredictOptions) -> None:
-        """Segment the whole volume behind `image`; without effect while something runs."""
-        if self._panel.busy or bundle.path is None:
+    def start(self, request: Request) -> None:
+        """Segment the volume behind the image layer; without effect while something runs."""
+        if self._panel.busy or request.bundle.path is None:
             return
-        self._panel.prepare("Copying the image for the worker")
-        self._request = Request(image, bundle.path, options)
-        in_background(partial(_copy, self._request, image_volume(image)), self._submit, self._fail)
-
-    def _submit(self, copied: Copied) -> None:
-        request = copied.request
-        if request is not self._request or not self._panel.preparing:
-            return
+        volumes: dict[str, Callable[[], Volume]] = {"image": partial(image_volume, request.image)}
+        if request.region is not None:
+            volumes["region"] = request.region
         arguments = {
-            "image": copied.path,
-            "bundle": request.bundle,
+            "bundle": request.bundle.path,
             "options": request.options.model_dump(mode="json"),
             "out": new_scratch_file(),
         }
-        try:
-            self._panel.follow(local_engine().submit(Work(TARGET, arguments)))
-        except MedsegError as error:
-            self._panel.fail(error)
+        self._request = request
+        self._job.start(FileTask(TARGET, volumes, arguments, "Copying the image for the worker", exclusive=True))
 
-    def _on_ended(self, job: Job | None) -> None:
-        request, self._request = self._request, None
-        if request is not None and job is not None and job.state == "finished":
-            files = cast("PredictionFiles", job.result)
-            in_background(partial(_load, request, files), self._show, self._panel.show_error)
+    def _on_done(self, files: PredictionFiles) -> None:
+        if self._request is not None:
+            in_background(partial(_load, self._request, files), self._show, self._panel.show_error)
 
     def _show(self, loaded: Loaded) -> None:
         image = loaded.request.image
@@ -112,22 +99,22 @@ class Predictor(QObject):
             self._panel.show_error(MedsegError(f"{image.name} was removed meanwhile.", "Add it again and repeat."))
             return
         layer = add_prediction(self._viewer, image, loaded.labels)
-        if loaded.probabilities is not None:
-            for data, about, kind in to_layer_tuples(loaded.probabilities, frame_of(self._viewer.layers)):
-                self._viewer.add_layer(Layer.create(data, {**about, "visible": False}, kind))
+        for volume, look in ((loaded.probabilities, {"visible": False}), (loaded.uncertainty, UNCERTAIN)):
+            if volume is not None:
+                add_map(self._viewer, image, volume, look)
+        self._viewer.layers.selection.active = layer
         self.done.emit(layer, loaded.files)
 
-    def _fail(self, error: MedsegError) -> None:
-        if self._panel.preparing:
-            self._panel.fail(error)
 
-
-def _copy(request: Request, volume: Volume) -> Copied:
-    return Copied(request, write(volume, new_scratch_file()))
+UNCERTAIN = {"colormap": "inferno", "blending": "additive", "opacity": 0.7, "contrast_limits": (0.0, 1.0)}
+"""How uncertainty is shown: black where the model is sure, bright where it is not."""
 
 
 def _load(request: Request, files: PredictionFiles) -> Loaded:
     (labels,) = read(files.labels)
     in_memory = Volume(np.array(labels.data), labels.geometry, name=files.bundle, kind="labels", classes=labels.classes)
-    probabilities = None if files.probabilities is None else read(files.probabilities)[0]
-    return Loaded(request, files, in_memory, probabilities)
+    return Loaded(request, files, in_memory, _read(files.probabilities), _read(files.uncertainty))
+
+
+def _read(path: Path | None) -> Volume | None:
+    return None if path is None else read(path)[0]

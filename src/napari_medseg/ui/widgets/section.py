@@ -3,7 +3,7 @@
 from functools import partial
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_medseg.ui.background import is_alive
@@ -31,6 +31,19 @@ def add_row(layout: QFormLayout, words: str, widget: QWidget) -> None:
     label = QLabel(words)
     label.setToolTip(widget.toolTip())
     layout.addRow(label, widget)
+
+
+def beside(main: QWidget, *others: QWidget) -> QWidget:
+    """Return widgets in a row, of which the first takes the room and lends its tooltip."""
+    whole = QWidget()
+    row = QHBoxLayout(whole)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(SPACING)
+    row.addWidget(main, 1)
+    for other in others:
+        row.addWidget(other)
+    whole.setToolTip(main.toolTip())
+    return whole
 
 
 def folded(title: str, content: QWidget) -> QCollapsible:

@@ -4,33 +4,34 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_medseg.errors import ConfigError, MedsegError
-from napari_medseg.inference import PredictionFiles, PredictOptions
+from napari_medseg.inference import PredictionFiles
 from napari_medseg.io import write
 from napari_medseg.jobs import local_engine
+from napari_medseg.models import Bundle
 from napari_medseg.progress import Note
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.folders import tidy
-from napari_medseg.ui.forms import Form
 from napari_medseg.ui.layers import classes_of, labels_volume
-from napari_medseg.ui.settings import recall, remember
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
-from napari_medseg.ui.widgets.predictor import Predictor
-from napari_medseg.ui.widgets.section import folded, rows, scrolling
+from napari_medseg.ui.widgets.model_menu import ModelMenu
+from napari_medseg.ui.widgets.predict_setup import PredictSetup
+from napari_medseg.ui.widgets.predictor import Predictor, Request
+from napari_medseg.ui.widgets.region_choice import RegionChoice
+from napari_medseg.ui.widgets.section import beside, rows, scrolling
 from napari_medseg.ui.widgets.volume_table import VolumeTable
 
 if TYPE_CHECKING:
     import napari
 
-FORM = "segment"
 FILTER = "NIfTI (*.nii.gz *.nii)"
 
 
@@ -47,16 +48,20 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._result: Labels | None = None
+        self.panel = JobPanel(parent=self)
         self.model = BundleChoice(parent=self)
         self.model.setToolTip("The model: from your library, or any model folder")
+        self.menu = ModelMenu(self.panel, self)
         self.image = LayerChoice(napari_viewer, is_image, self)
         self.image.setToolTip("The image layer to segment")
+        self.region = RegionChoice(napari_viewer, self)
         self.device = DeviceChoice(self)
-        self.options = Form(recall(FORM, PredictOptions()), ["precision", "overlap", "batch_size", "probabilities"])
-        self.run_button = QPushButton("Run", self)
-        self.run_button.setToolTip("Segment the whole volume in the background")
-        self.panel = JobPanel(parent=self)
+        self.setup = PredictSetup(self)
+        self.run_button = QPushButton("Segment", self)
+        self.run_button.setToolTip("Segment the image in the background")
         self.volumes = VolumeTable(self)
+        self.results_button = QPushButton("Results…", self)
+        self.results_button.setToolTip("Clean up, measure, make surfaces of, or compare what was found")
         self.save_button = QPushButton("Save…", self)
         self.save_button.setToolTip("Save the labels as NIfTI, on exactly the grid of the image")
         self._predictor = Predictor(napari_viewer, self.panel, self)
@@ -71,11 +76,12 @@ class SegmentWidget(QWidget):
         """Segment the chosen image with the chosen model."""
         try:
             image, bundle = self.image.layer, self.model.bundle
-            if image is None or bundle is None:
+            if not isinstance(image, Image) or bundle is None:
                 raise ConfigError("There is nothing to run.", "Choose a model and open an image.")
-            options = self.options.values().model_copy(update={"device": self.device.device})
-            remember(FORM, options.model_copy(update={"device": PredictOptions().device}))
-            self._predictor.start(image, bundle, options)
+            options = self.setup.options(self.device.device)
+            if (box := self.region.box(image)) is not None:
+                options = options.model_copy(update={"region": box})
+            self._predictor.start(Request(image, bundle, options, self.region.mask(image)))
         except MedsegError as error:
             self.panel.show_error(error)
 
@@ -96,13 +102,15 @@ class SegmentWidget(QWidget):
 
     def _lay_out(self) -> None:
         content = scrolling(self)
-        content.addLayout(rows(("Model", self.model), ("Image", self.image), ("Device", self.device)))
-        content.addWidget(folded("Advanced", self.options.native))
-        content.addWidget(self.run_button)
-        content.addWidget(self.panel)
-        content.addWidget(self.volumes)
+        model = beside(self.model, self.menu)
+        content.addLayout(
+            rows(("Model", model), ("Image", self.image), ("Region", self.region), ("Device", self.device))
+        )
+        for part in (self.setup, self.run_button, self.panel, self.volumes):
+            content.addWidget(part)
         below = QHBoxLayout()
         below.addStretch(1)
+        below.addWidget(self.results_button)
         below.addWidget(self.save_button)
         content.addLayout(below)
         content.addStretch(1)
@@ -111,8 +119,10 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.run)
         self.save_button.clicked.connect(self.save)
+        self.results_button.clicked.connect(self._on_results)
         self.model.refused.connect(self.panel.show_error)
         self.model.chosen.connect(self._refresh)
+        self.menu.added.connect(self._on_added)
         self.image.layer_changed.connect(self._refresh)
         self.panel.started.connect(self._refresh)
         self.panel.ended.connect(self._refresh)
@@ -121,15 +131,27 @@ class SegmentWidget(QWidget):
         self._layers.connect(self._viewer.layers.events.removed, self._on_layer_removed)
 
     def _refresh(self, _change: object = None) -> None:
-        ready = self.model.bundle is not None and self.image.layer is not None
-        self.run_button.setEnabled(ready and not self.panel.busy)
-        self.save_button.setVisible(self._result is not None)
+        bundle = self.model.bundle
+        self.setup.show_spec(bundle.spec if bundle is not None else None)
+        free = not self.panel.busy
+        self.run_button.setEnabled(bundle is not None and self.image.layer is not None and free)
+        self.menu.setEnabled(free)
+        for button in (self.save_button, self.results_button):
+            button.setVisible(self._result is not None)
+
+    def _on_added(self, bundle: Bundle) -> None:
+        self.model.choose(bundle)
+        self.panel.messages.add_note(Note(f"Added {bundle.spec.name} to your models."))
 
     def _on_done(self, layer: Labels, files: PredictionFiles) -> None:
         self._result = layer
         self.volumes.show_volumes(classes_of(layer), files.volumes_ml)
         self.panel.messages.add_note(Note(f"{files.bundle} took {files.seconds:.1f} s."))
         self._refresh()
+
+    def _on_results(self) -> None:
+        _, results = self._viewer.window.add_plugin_dock_widget("napari-medseg", "Results", tabify=True)
+        results.labels.choose(self._result)
 
     def _on_saved(self, path: Path) -> None:
         self.panel.messages.add_note(Note(f"Saved {path.name}."))

@@ -24,10 +24,10 @@ from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
 from napari_medseg.ui.widgets.live_run import LiveRun
 from napari_medseg.ui.widgets.loss_plot import LossPlot
 from napari_medseg.ui.widgets.paint_panel import PaintPanel
-from napari_medseg.ui.widgets.predictor import Predictor
+from napari_medseg.ui.widgets.predict_setup import FORM as SEGMENT_FORM
+from napari_medseg.ui.widgets.predictor import Predictor, Request
 from napari_medseg.ui.widgets.result_bar import ResultBar
 from napari_medseg.ui.widgets.section import reveal, rows, scrolling
-from napari_medseg.ui.widgets.segment import FORM as SEGMENT_FORM
 from napari_medseg.ui.widgets.train_setup import TrainSetup
 from napari_medseg.ui.widgets.volume_table import VolumeTable
 
@@ -179,7 +179,7 @@ class TrainWidget(QWidget):
     def _on_segment(self, bundle: Bundle) -> None:
         if self._live is not None:
             options = recall(SEGMENT_FORM, PredictOptions()).model_copy(update={"device": self.setup.device.device})
-            self._predictor.start(self._live.image, bundle, options)
+            self._predictor.start(Request(self._live.image, bundle, options))
 
     def _on_predicted(self, layer: "Labels", files: PredictionFiles) -> None:
         if self._live is not None:

@@ -1,0 +1,67 @@
+"""What the user marked on an image as the part that counts."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.errors import DataError
+from napari_medseg.ui.layers.images import image_volume
+from napari_medseg.ui.layers.labels import layer_tag
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Shapes
+    from numpy.typing import NDArray
+
+
+def region_box(shapes: "Shapes", image: "Image") -> tuple[tuple[int, int], ...]:
+    """Return the smallest box of an image's voxels that holds all shapes.
+
+    Along an axis on which the shapes are flat, as one rectangle drawn on a slice is along the slices, the box takes
+    all of the image; shapes on two slices bound it.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Any shapes, drawn anywhere in the world.
+    image : Image
+        Whose voxels.
+
+    Returns
+    -------
+    tuple of (first, end)
+        One per axis of the image's volume, on its own grid.
+
+    Raises
+    ------
+    DataError
+        If there is no shape, or none touches the image.
+    """
+    if not len(shapes.data):
+        raise DataError(f"{shapes.name} holds no shape.", "Draw a rectangle around what you want to segment.")
+    shape = layer_tag(image).volume.spatial_shape
+    corners = np.concatenate([_in_voxels(shapes, np.asarray(points), image) for points in shapes.data])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    box = []
+    for first, last, count in zip(low, high, shape, strict=True):
+        flat = last - first < 0.5
+        start, stop = (0, count) if flat else (int(np.floor(first + 0.5)), int(np.ceil(last + 0.5)))
+        box.append((max(start, 0), min(stop, count)))
+    if any(start >= stop for start, stop in box):
+        raise DataError(f"{shapes.name} does not lie on {image.name}.", "Draw the region on the image.")
+    return tuple(box)
+
+
+def _in_voxels(shapes: "Shapes", points: "NDArray[np.floating]", image: "Image") -> "NDArray[np.float64]":
+    """Return where points of a shapes layer are among the voxels of the image's own grid."""
+    count = len(layer_tag(image).volume.spatial_axes)
+    shown = []
+    for point in points:
+        world = np.array(shapes.data_to_world(point))
+        padded = np.concatenate([np.zeros(max(0, image.ndim - len(world))), world])[-image.ndim :]
+        shown.append(np.array(image.world_to_data(padded))[-count:])
+    found = np.array(shown, dtype=np.float64)
+    tag = layer_tag(image)
+    grid = image_volume(image).geometry
+    if tag.shown_on is None or grid is None:
+        return found
+    return np.asarray(grid.to_index(tag.shown_on @ found))
