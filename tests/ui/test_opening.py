@@ -8,6 +8,7 @@ import dask.array
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from napari_medseg.errors import Cancelled, ReadError
 from napari_medseg.io import read, scan
@@ -45,6 +46,16 @@ def test_slices_that_come_together_are_their_series_and_no_other(study) -> None:
     (opened,) = open_all(found)[-1:]
     assert isinstance(opened, Opened)
     assert opened.volumes[0].data.shape == (7, 128, 128)
+
+
+def test_slices_of_a_series_that_makes_several_volumes_bring_all_of_them(study) -> None:
+    paths = sorted((study / "part0").iterdir())
+    for path in paths[3:]:
+        dataset = dcmread(path)
+        dataset.ConvolutionKernel = "B70s"
+        dataset.save_as(path)
+    assert len({info.series_id for info in scan(study / "part0")}) == 2
+    assert len(found_at(*paths[:2]).entries) == 2
 
 
 def test_an_archive_is_listed_and_opened_series_by_series(study, tmp_path) -> None:

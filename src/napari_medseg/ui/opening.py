@@ -19,6 +19,7 @@ from napari_medseg.io.dicom.files import is_dicom
 from napari_medseg.jobs import Tell
 from napari_medseg.progress import Control, Event, Progress, with_time_left
 from napari_medseg.ui.layers import LayerTuple, place
+from napari_medseg.ui.settings import memory_share
 
 if TYPE_CHECKING:
     from napari_medseg.ui.layers import Frame
@@ -102,7 +103,7 @@ def finding(paths: Sequence[Path]) -> Callable[[Control, Tell], Found]:
             except ReadError as error:
                 problems.append(error)
                 continue
-            infos += [info for info in listing.found if wanted is None or info.series_id in wanted]
+            infos += [info for info in listing.found if wanted is None or _series(info) in wanted]
             problems += listing.problems
         return Found(_entries(infos), tuple(problems))
 
@@ -149,7 +150,7 @@ def _read(group: Sequence[Entry], control: Control, counted: "_Counted") -> "lis
     """Return the volumes of each entry of one source, which is read once."""
     path, series = group[0].source
     counted.share = _voxels(group)
-    volumes = read(path, control, series=series, report=counted)
+    volumes = read(path, control, series=series, report=counted, suv=True, memory_share=memory_share())
     if len(volumes) == group[0].peers:
         return [(entry, [volumes[entry.rank]]) for entry in group]
     # Overlapping segments are one entry, but several label maps.
@@ -183,7 +184,12 @@ def slices_by_folder(paths: Sequence[Path]) -> tuple[dict[Path, list[Path]], lis
 
 def series_of(files: Sequence[Path], control: Control) -> frozenset[str]:
     """Return the identifiers of the series that DICOM files belong to."""
-    return frozenset(info.series_id for file in files for info in survey(file, control).found)
+    return frozenset(_series(info) for file in files for info in survey(file, control).found)
+
+
+def _series(info: SeriesInfo) -> str:
+    """Return the identifier of the whole series, of which the volume may be one of several."""
+    return info.series_id.partition("-")[0]
 
 
 class _Counted:

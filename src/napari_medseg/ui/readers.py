@@ -16,6 +16,7 @@ from napari_medseg.io import formats, read
 from napari_medseg.progress import Control
 from napari_medseg.ui.layers import Frame, LayerTuple, frame_of, place, widen_contrast_range
 from napari_medseg.ui.opening import finding, is_quick, series_of, slices_by_folder
+from napari_medseg.ui.settings import memory_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -107,9 +108,9 @@ def _volumes(paths: "Sequence[Path]") -> "list[Volume]":
         volume
         for folder, files in slices.items()
         for series in sorted(series_of(files, Control()))
-        for volume in read(folder, series=series, suv=True)
+        for volume in read(folder, series=series, suv=True, memory_share=memory_share())
     ]
-    return found + [volume for other in others for volume in read(other, suv=True)]
+    return found + [volume for other in others for volume in read(other, suv=True, memory_share=memory_share())]
 
 
 def _is_a_moment(paths: "Sequence[Path]") -> bool:
