@@ -1,16 +1,23 @@
-"""Time to read a CT series and NIfTI files, side by side with the usual readers, and the memory it takes.
+"""Time to read a CT series and NIfTI files, and to list a folder of many files, side by side with the usual readers.
 
-    python benchmarks/io.py                     512x512x400, some minutes, mostly for writing the compressed series
-    python benchmarks/io.py --slices 40         a quick look
+    python benchmarks/io.py                     512x512x400 and 10,000 files, some four minutes on two cores
+    python benchmarks/io.py --slices 40 --files 1000
     python benchmarks/io.py --json io.json      also write the figures
 
-Each reader runs in a process of its own, on files that are in the page cache, and its best of three counts. A reader
-that is not installed, or cannot read a kind of file, is left out. No network is needed.
+Every reader runs in a process of its own on files that are in the page cache. The readers take turns, and the shortest
+of their repetitions counts. What counts is that every voxel lies in an array in memory of the process: nobody may
+return a memory map. This package forgets the headers that it knows before every repetition. The peak is the memory that
+the first reading adds to a process that has read a small file of the same kind.
+
+nibabel is timed as its manual tells to get voxels, `get_fdata()`, and once more copying the stored numbers, which are
+the values only where a file has no scale; the second way is shown, and does not count as a peer of its own.
+dcm2niix writes its result to the disk. A reader that is not installed is left out. No network is needed.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -28,7 +35,10 @@ NIFTI_KINDS = {"nii": ".nii", "nii_gz": ".nii.gz"}
 GOALS = {"dicom_uncompressed": 3.0, "nii": 3.0, "nii_gz": 1.5, "dicom_rle": 1.0, "dicom_jpegls": 1.0,
          "dicom_jpeg2000": 1.0}  # fmt: skip
 SIDE = 512
-REPEATS = 3
+REPEATS = 5
+ENOUGH_SECONDS = 12.0
+"""A reader that has taken so long on one kind of file is not asked again."""
+NOT_PEERS = ("napari-medseg", "raw bytes", "nibabel, stored")
 
 
 def phantom(slices: int) -> np.ndarray:
@@ -80,9 +90,11 @@ def write_nifti(volume: np.ndarray, path: Path) -> None:
 
 
 def ours(path: Path) -> np.ndarray:
-    """Read with this package."""
+    """Read with this package, every header anew."""
     from napari_medseg import read
+    from napari_medseg.io.dicom.memory import HEADERS
 
+    HEADERS.forget()
     return np.asarray(read(path)[0].data)
 
 
@@ -113,15 +125,21 @@ def dcm2niix(path: Path) -> np.ndarray:
 
 
 def nibabel(path: Path) -> np.ndarray:
-    """Read with nibabel."""
+    """Read with nibabel as its manual tells: values as 64-bit floats."""
     import nibabel as nib
 
-    # A copy, because a memory map reads nothing yet.
-    return np.array(nib.load(path).dataobj).T
+    return nib.load(path).get_fdata(caching="unchanged").T
+
+
+def nibabel_stored(path: Path) -> np.ndarray:
+    """Read with nibabel what is stored, without values being made of it."""
+    import nibabel as nib
+
+    return np.array(np.asanyarray(nib.load(path).dataobj)).T
 
 
 def raw(path: Path) -> np.ndarray:
-    """Read the bytes only."""
+    """Read the bytes only, one file after another."""
     for file in path.iterdir() if path.is_dir() else [path]:
         file.read_bytes()
     return np.empty((0,))
@@ -129,7 +147,7 @@ def raw(path: Path) -> np.ndarray:
 
 READERS: dict[str, Callable[[Path], np.ndarray]] = {
     "napari-medseg": ours, "SimpleITK": simpleitk, "pydicom": pydicom_loop, "dcm2niix": dcm2niix, "nibabel": nibabel,
-    "raw bytes": raw,
+    "nibabel, stored": nibabel_stored, "raw bytes": raw,
 }  # fmt: skip
 
 
@@ -137,7 +155,7 @@ def can_run(reader: str, kind: str) -> bool:
     """Return whether a reader is installed and meant for a kind of file."""
     if reader in ("pydicom", "dcm2niix") and kind in NIFTI_KINDS:
         return False
-    if reader == "nibabel" and kind in DICOM_KINDS:
+    if reader.startswith("nibabel") and kind in DICOM_KINDS:
         return False
     if reader == "SimpleITK":
         return importlib.util.find_spec("SimpleITK") is not None
@@ -162,37 +180,63 @@ def peak_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(reader: str, path: Path, warm: Path) -> None:
-    """Print best seconds, peak bytes above the start, and a sum of the array; run in a process of its own."""
+def serve(reader: str, warm: Path) -> None:
+    """Read a path for each line that comes in, and print seconds, peak bytes, array bytes and a sum of the voxels."""
     READERS[reader](warm)
-    base = forget_peak()
-    seconds = []
-    for number in range(REPEATS):
+    for line in sys.stdin:
+        base = forget_peak()
         start = time.perf_counter()
-        array = READERS[reader](path)
-        seconds.append(time.perf_counter() - start)
-        if number == 0:
-            peak = peak_bytes() - base
-        checksum = int(array.astype(np.int64).sum()) if array.size else None
-        size = array.nbytes
+        array = READERS[reader](Path(line.strip()))
+        seconds = time.perf_counter() - start
+        peak = peak_bytes() - base
+        if getattr(array, "_mmap", None) is not None:
+            raise TypeError("a memory map holds no voxels yet")
+        checksum = int(array.sum(dtype=np.int64)) if array.size else None
+        print(json.dumps({"seconds": seconds, "peak": peak, "bytes": array.nbytes, "checksum": checksum}), flush=True)
         del array
-    print(json.dumps({"seconds": min(seconds), "peak": peak, "checksum": checksum, "bytes": size}))
+
+
+class Reader:
+    """A process that reads when it is asked to."""
+
+    def __init__(self, name: str, warm: Path) -> None:
+        command = [sys.executable, __file__, "--serve", name, str(warm)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)  # fmt: skip
+        self.name = name
+        self.runs: list[dict[str, float]] = []
+
+    def read(self, path: Path) -> None:
+        """Read once more, unless it takes too long or failed before."""
+        if self.process.poll() is not None or sum(run["seconds"] for run in self.runs) > ENOUGH_SECONDS:
+            return
+        try:
+            print(path, file=self.process.stdin, flush=True)
+            self.runs.append(json.loads(self.process.stdout.readline()))
+        except (BrokenPipeError, ValueError):
+            reason = self.process.stderr.read().strip().splitlines()[-1]
+            if self.name == "napari-medseg":
+                raise SystemExit(reason) from None
+            print(f"left out: {self.name} cannot read {path.name}: {reason[:200]}", file=sys.stderr)
+            self.process.wait()
+
+    def result(self) -> dict[str, float] | None:
+        """End the process and return the shortest time and the first peak; None if it cannot read such files."""
+        if self.process.poll() is None:
+            self.process.communicate()
+        return {**self.runs[0], "seconds": min(run["seconds"] for run in self.runs)} if self.runs else None
 
 
 def run(kinds: dict[str, Path], warm: dict[str, Path]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return, per kind of file and reader, what `measure` printed."""
+    """Return, per kind of file and reader, what `serve` printed; the readers take turns."""
     results: dict[str, dict[str, dict[str, float]]] = {}
     for kind, path in kinds.items():
-        results[kind] = {}
-        for reader in READERS:
-            if not can_run(reader, kind):
-                continue
-            command = [sys.executable, __file__, "--measure", reader, str(path), str(warm[kind])]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode and reader == "napari-medseg":
-                raise SystemExit(done.stderr)
-            if done.returncode == 0:
-                results[kind][reader] = json.loads(done.stdout.strip().splitlines()[-1])
+        readers = [Reader(name, warm[kind]) for name in READERS if can_run(name, kind)]
+        for _ in range(REPEATS):
+            for reader in readers:
+                reader.read(path)
+        found = {reader.name: reader.result() for reader in readers}
+        results[kind] = {name: result for name, result in found.items() if result is not None}
     return results
 
 
@@ -203,7 +247,7 @@ def report(results: dict[str, dict[str, dict[str, float]]]) -> dict[str, object]
     speedups, peaks = {}, []
     for kind, found in results.items():
         mine = found["napari-medseg"]
-        peers = [one for name, one in found.items() if name not in ("napari-medseg", "raw bytes")]
+        peers = [one for name, one in found.items() if name not in NOT_PEERS]
         for peer in peers:
             if peer["checksum"] not in (None, mine["checksum"]):
                 raise SystemExit(f"{kind}: two readers disagree about the voxels")
@@ -214,15 +258,77 @@ def report(results: dict[str, dict[str, dict[str, float]]]) -> dict[str, object]
     return {"speedup_over_best_peer": speedups, "peak_over_array": max(peaks), "seconds": results}
 
 
+def write_many(folder: Path, count: int) -> None:
+    """Write small slices of series of 100, in folders of one series each, as if they had been there for long."""
+    from pydicom import dcmread
+
+    write_dicom(np.zeros((1, SIDE, SIDE), np.int16), folder / "first", None)
+    (first,) = (folder / "first").iterdir()
+    ds = dcmread(first)
+    ds.Rows = ds.Columns = 16
+    ds.PixelData = bytes(2 * 16 * 16)
+    ds.PatientName, ds.StudyDescription, ds.SeriesDescription = "Somebody^Else", "Study", "Series"
+    shutil.rmtree(folder / "first")
+    for number in range(count):
+        series, index = divmod(number, 100)
+        ds.SeriesInstanceUID, ds.SeriesNumber, ds.InstanceNumber = f"1.2.3.{series}", series, index
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{series}.{index}"
+        ds.ImagePositionPatient = [-200.0, -200.0, float(index)]
+        path = folder / f"series{series:03d}" / f"{index:04d}"
+        path.parent.mkdir(exist_ok=True)
+        ds.save_as(path, enforce_file_format=True)
+        os.utime(path, ns=(10**18, 10**18))
+
+
+def pydicom_list(folder: Path) -> int:
+    """List series with the usual loop over headers, and return their number."""
+    from pydicom import dcmread
+
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return len({dcmread(path, stop_before_pixels=True).SeriesInstanceUID for path in files})
+
+
+def run_scan(count: int) -> dict[str, float]:
+    """Return seconds to list a folder: pydicom's, ours the first time, in the same session again, in the next one."""
+    from napari_medseg.io import scan
+    from napari_medseg.io.dicom.memory import HEADERS
+
+    def timed(list_series: Callable[[Path], int]) -> float:
+        start = time.perf_counter()
+        if list_series(folder) != -(-count // 100):
+            raise SystemExit("a series is missing")
+        return time.perf_counter() - start
+
+    def ours_list(folder: Path) -> int:
+        return len(scan(folder))
+
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "files"
+        folder.mkdir()
+        write_many(folder, count)
+        for turn in range(3):
+            HEADERS.forget()
+            os.environ["NAPARI_MEDSEG_HOME"] = f"{root}/home{turn}"
+            steps = {"pydicom": pydicom_list, "first": ours_list, "again": ours_list, "next session": ours_list}
+            for name, step in steps.items():
+                if name == "next session":
+                    HEADERS.forget()
+                found[name] = min(timed(step), found.get(name, float("inf")))
+    print(f"\nListing {count} files: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
+    return found
+
+
 def main() -> None:
     """Write the files, run the readers, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slices", type=int, default=400)
+    parser.add_argument("--slices", type=int, default=400, help="of the series, 512x512 each")
+    parser.add_argument("--files", type=int, default=10_000, help="of the folder that is listed; 0 leaves it out")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--measure", nargs=3, metavar=("READER", "PATH", "WARM"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=2, metavar=("READER", "WARM"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.measure:
-        measure(arguments.measure[0], Path(arguments.measure[1]), Path(arguments.measure[2]))
+    if arguments.serve:
+        serve(arguments.serve[0], Path(arguments.serve[1]))
         return
     with tempfile.TemporaryDirectory() as folder:
         kinds, warm = {}, {}
@@ -235,6 +341,8 @@ def main() -> None:
                 paths[kind] = Path(folder) / f"volume-{size}{suffix}"
                 write_nifti(volume, paths[kind])
         figures = report(run(kinds, warm))
+    if arguments.files:
+        figures["scan_seconds"] = run_scan(arguments.files)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1))
 

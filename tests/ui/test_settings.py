@@ -4,14 +4,16 @@ import json
 from typing import Annotated
 
 import pytest
+from napari.settings import get_plugin_settings
 from npe2 import PluginManifest
 from pydantic import BaseModel, Field
 
 from napari_medseg.inference import PredictOptions
 from napari_medseg.inference.postprocess import KeepLargest, Merge, PostProcessing, RemoveSmall
+from napari_medseg.io.limits import MEMORY_SHARE
 from napari_medseg.models.design import Design
 from napari_medseg.training import TrainConfig
-from napari_medseg.ui.settings import choose_device, chosen_device, forms_file, recall, remember
+from napari_medseg.ui.settings import choose_device, chosen_device, forms_file, memory_share, recall, remember
 from napari_medseg.volume import LabelClass
 
 
@@ -77,3 +79,9 @@ def test_steps_after_the_network_are_remembered_with_their_kind() -> None:
     steps = PostProcessing(steps=(KeepLargest(), RemoveSmall(below_mm3=5.0), Merge(into=LabelClass(value=3, name="a"))))
     remember("clean up", steps)
     assert recall("clean up", PostProcessing()) == steps
+
+
+def test_the_memory_for_one_volume_is_a_preference(preferences):
+    assert memory_share() == MEMORY_SHARE
+    get_plugin_settings("napari-medseg").reading.memory_percent = 5
+    assert memory_share() == 0.05

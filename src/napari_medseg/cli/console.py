@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from rich.console import Console
@@ -94,15 +94,32 @@ def follow(events: Iterator[Event], control: Control) -> object:
     MedsegError
         What the job raised.
     """
-    console = err()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rest]}"))
-    with stopping(control), Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=None, rest="", visible=False)
+    with stopping(control), _bars() as bars:
+        task = _task(bars)
         for event in events:
             if isinstance(event, Finished):
                 return event.result
             _show(event, bars, task)
     raise JobError("The job ended without a result.", "This is an error inside napari-medseg.")
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[tuple[Control, Callable[[Progress], None]]]:
+    """Yield the control and the report of a call whose progress is shown, and which Ctrl-C stops."""
+    control = Control()
+    with stopping(control), _bars() as bars:
+        task = _task(bars)
+        yield control, lambda progress: _show(progress, bars, task)
+
+
+def _bars() -> Bars:
+    console = err()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rest]}"))
+    return Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _task(bars: Bars) -> TaskID:
+    return bars.add_task("", total=None, rest="", visible=False)
 
 
 def _show(event: Event, bars: Bars, task: TaskID) -> None:

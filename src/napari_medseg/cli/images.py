@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from napari_medseg.cli.console import out, print_json, say, table
+from napari_medseg.cli.console import out, print_json, say, table, watching
 from napari_medseg.errors import ReadError
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def info(
     """List the volumes found: geometry, and what the reader could not know."""
     from napari_medseg.io import survey
 
-    listing = survey(path)
+    with watching() as (control, report):
+        listing = survey(path, control, report=report)
     if as_json:
         print_json([{**asdict(series), "path": str(series.path)} for series in listing.found])
     else:
@@ -65,7 +66,8 @@ def convert(
     from napari_medseg.io import read, scan, write
     from napari_medseg.io.format import opaque_id
 
-    found = scan(source)
+    with watching() as (control, report):
+        found = scan(source, control, report=report)
     if series is not None:
         named = (series, opaque_id(series))
         found = [item for item in found if item.series_id in named or item.series_id.partition("-")[0] in named]
@@ -74,7 +76,8 @@ def convert(
     if len(found) > 1:
         choices = ", ".join(f"{item.series_id} ({item.name})" for item in found)
         raise ReadError(f"{source} holds {len(found)} volumes: {choices}.", "Name one with --series.")
-    volumes = read(source, series=found[0].series_id, suv=not activity)
+    with watching() as (control, report):
+        volumes = read(source, control, series=found[0].series_id, suv=not activity, report=report)
     if len(volumes) > 1:
         raise ReadError(f"{source} holds {len(volumes)} volumes of one series.", "Split the file first.")
     volume = volumes[0] if modality is None else replace(volumes[0], modality=modality.upper())

@@ -27,7 +27,8 @@ def images_in(path: Path) -> list[Path]:
     """
     if not path.is_dir() or path.suffix.lower() == MAPPED:
         return []
-    if any(_is_dicom(file) for file in islice(path.rglob("*"), FIRST_FILES)):
+    first = islice((entry for entry in path.rglob("*") if entry.is_file()), FIRST_FILES)
+    if any(_is_dicom(file) for file in first):
         # Matching the names of thousands of slices takes longer than knowing them from an earlier scan.
         return []
     files = sorted(_files(path, "*")) or sorted(_files(path, "**/*"))

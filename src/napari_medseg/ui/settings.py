@@ -14,6 +14,7 @@ from napari.settings import get_plugin_settings
 from platformdirs import user_config_path
 from pydantic import BaseModel, ValidationError
 
+from napari_medseg.io.limits import MEMORY_SHARE
 from napari_medseg.training.atomic import write_text
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,15 @@ def choose_device(device: str) -> None:
         _computing().device = device
     except ValidationError:
         logger.warning("The device %s is used in this session only.", device)
+
+
+def memory_share() -> float:
+    """Return the share of the free memory above which a volume is opened without reading it whole."""
+    try:
+        return int(get_plugin_settings(PLUGIN).reading.memory_percent) / 100
+    except KeyError:
+        # a script that uses napari without its plugins
+        return MEMORY_SHARE
 
 
 def _computing() -> Any:  # noqa: ANN401 - made by napari from the manifest

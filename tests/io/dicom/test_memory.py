@@ -1,6 +1,8 @@
 """Headers that are parsed once: read after scan opens no file for its header again, and sees every change."""
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,3 +84,24 @@ def test_memory_is_bounded_and_forgets_the_oldest(tmp_path: Path) -> None:
     for place in places:
         memory.keep([place], [Header(ReadError(place.path.name))])
     assert [header is not None for header in memory.known(places)] == [False, True, True]
+
+
+def test_headers_on_a_slow_disk_are_waited_for_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = scan(folder)
+    HEADERS.forget()
+    waiting, most = [0], [0]
+    lock = threading.Lock()
+
+    def slow(path: Path) -> object:
+        with lock:
+            waiting[0] += 1
+            most[0] = max(most[0], waiting[0])
+        time.sleep(0.02)
+        with lock:
+            waiting[0] -= 1
+        return parse(path)
+
+    monkeypatch.setattr(files, "parse", slow)
+    monkeypatch.setattr(files, "BATCH", 1)
+    assert scan(folder) == expected
+    assert most[0] > 1

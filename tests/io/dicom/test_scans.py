@@ -85,6 +85,22 @@ def test_reading_one_series_after_a_scan_opens_its_files_alone(folder: Path, par
     assert volume.geometry == expected.geometry
 
 
+def test_one_volume_of_a_series_is_told_from_the_others_of_it(
+    write_series: Callable[..., Path], phantoms: SimpleNamespace, phantom: np.ndarray, folder: Path
+) -> None:
+    given = {"SeriesInstanceUID": "1.2.3.1", "SeriesNumber": 1, "InstanceNumber": lambda index: index + 50}
+    write_series(phantom + 7, phantoms.lps_affine((2, 1, 1), 30), "Secret_Sam", **given)
+    for path in folder.iterdir():
+        os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    infos = scan(folder)
+    assert len({info.series_id for info in infos}) == 3
+    for info in infos:
+        HEADERS.forget()
+        (volume,) = read(folder, series=info.series_id)
+        assert volume.series_id == info.series_id
+        assert (volume.data.shape, volume.geometry.spacing) == (info.shape, info.spacing)
+
+
 @pytest.mark.parametrize("change", ["touched", "longer", "removed", "added", "renamed"])
 def test_every_change_is_seen(folder: Path, parsed: list[str], change: str) -> None:
     scan(folder)

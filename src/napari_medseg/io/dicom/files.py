@@ -2,7 +2,10 @@
 
 import filecmp
 import os
+import time
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +16,11 @@ from napari_medseg.io.format import ReadOptions
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 BATCH = 64
-"""Files whose headers one task reads."""
-READERS = 4
-"""Threads that read headers: they mostly wait for the disk or the network."""
+"""Files whose headers are read between two looks at the control."""
+READERS = 8
+"""Threads that read headers where they mostly wait for the disk or the network."""
+SLOW_SECONDS = 1e-3
+"""A header that takes longer was waited for; one that is in memory is parsed faster without other threads."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,35 @@ def found_in(places: list[Place], options: ReadOptions) -> Found:
     headers = HEADERS.known(places)
     unknown = [number for number, header in enumerate(headers) if header is None]
     batches = [unknown[start : start + BATCH] for start in range(0, len(unknown), BATCH)]
-    with ThreadPoolExecutor(READERS) as pool:
-        pending = [pool.submit(_parsed, [places[number] for number in batch]) for batch in batches]
-        try:
-            for done, (batch, future) in enumerate(zip(batches, pending, strict=True)):
-                options.step("Reading headers", done * BATCH, len(unknown))
-                for number, header in zip(batch, future.result(), strict=True):
-                    headers[number] = header
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with closing(_in_turn([[places[number] for number in batch] for batch in batches])) as parsed:
+        for done, batch in enumerate(batches):
+            options.step("Reading headers", done * BATCH, len(unknown))
+            for number, header in zip(batch, next(parsed), strict=True):
+                headers[number] = header
     HEADERS.keep(places, headers)
     return _sorted_out(places, headers)
+
+
+def _in_turn(batches: list[list[Place]]) -> Generator[list[Header]]:
+    """Yield the headers of each batch: one by one as long as that is fast, in threads from the first slow one on."""
+    for number, batch in enumerate(batches, start=1):
+        started = time.perf_counter()
+        headers = _parsed(batch)
+        slow = time.perf_counter() - started > SLOW_SECONDS * len(batch)
+        yield headers
+        if slow:
+            yield from _in_threads(batches[number:])
+            return
+
+
+def _in_threads(batches: list[list[Place]]) -> Generator[list[Header]]:
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = [pool.submit(_parsed, batch) for batch in batches]
+        try:
+            for future in pending:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _parsed(places: list[Place]) -> list[Header]:

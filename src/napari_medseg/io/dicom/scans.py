@@ -70,6 +70,10 @@ class Record:
         return sorted({number for name, files in names if name.partition("-")[0] in wanted for number in files}) or None
 
 
+def _series_of(entry: Entry) -> str:
+    return str(entry.facts["series_id"]).partition("-")[0]
+
+
 SERIES = TypeAdapter(SeriesInfo)
 RECORD = TypeAdapter(Record)
 
