@@ -37,7 +37,7 @@ def test_a_model_is_added_shown_and_removed(command, tmp_path):
     assert command("models", "list", "--json").json["models"] == command("models", "--json").json["models"]
     assert command("models", "info", "Second", "--json").json["spec"]["name"] == "Second"
     assert "liver" in command("models", "info", made.path).out
-    assert "Removed liver" in command("models", "remove", "liver").out
+    assert "models/liver." in command("models", "remove", "liver").out.replace("\\", "/")
     assert [found.spec.name for found in library()] == ["Second"]
     missing = command("models", "remove", "liver")
     assert (missing.code, "You have: Second" in missing.err) == (2, True)

@@ -1,7 +1,6 @@
 """One function takes whatever a user points at."""
 
 import json
-import shutil
 import zipfile
 
 import pytest
@@ -111,13 +110,20 @@ def test_models_are_found_and_removed_by_name_or_folder(tmp_path):
     assert second.path.name == "net-2"
     assert find("net-2").hash == second.hash
     assert find("net").hash == first.hash
-    assert remove("net-2").path == second.path
+    assert remove("net-2") == library_folder() / "net-2"
+    assert not second.path.exists()
     assert [found.hash for found in library()] == [first.hash]
     with pytest.raises(BundleError, match="None of your models is named 'net-2'") as caught:
         remove("net-2")
     assert "You have: net" in caught.value.remedy
-    shutil.rmtree(first.path)
+    (first.path / "configs" / "metadata.json").write_text("{")
     assert library() == []
+    remove("net")
+    assert not first.path.exists()
+    for outside in ("..", "../models/net", str(tmp_path / "0")):
+        with pytest.raises(BundleError, match="None of your models"):
+            remove(outside)
+    assert (tmp_path / "0").is_dir()
 
 
 def test_two_models_of_one_name_have_to_be_told_apart(tmp_path):

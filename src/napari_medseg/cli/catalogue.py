@@ -127,8 +127,7 @@ def remove(name: Name) -> None:
     """Delete a model from your collection."""
     from napari_medseg.models import remove as delete
 
-    bundle = delete(name)
-    out().print(f"Removed {bundle.spec.name} from {bundle.path}.", markup=False)
+    out().print(f"Removed {delete(name)}.", markup=False)
 
 
 @commands.command()

@@ -39,7 +39,8 @@ class PredictOptions(BaseModel):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads of the CPU; None leaves PyTorch's choice."""
     overlap: Annotated[float, Field(ge=0, le=0.9)] = OVERLAP
-    """Share of a tile that it has in common with the next; more is slower and smoother."""
+    """Share of a tile that it has in common with the next; more is slower and smoother. The default
+    stands for half a tile with models of nnU-Net, and a fifth with TotalSegmentator's."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tiles at once; None chooses from the network, or by the measurement of precision ``auto``. Too many for the
     memory are reduced on the way."""

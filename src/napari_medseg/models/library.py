@@ -58,8 +58,13 @@ def find(name: str) -> Bundle:
     raise BundleError(f"None of your models is named {name!r}.", f"You have: {names}.")
 
 
-def remove(name: str) -> Bundle:
-    """Delete one of the user's models from the collection, and return what it was.
+def remove(name: str) -> Path:
+    """Delete one of the user's models from the collection, and return where it was.
+
+    Parameters
+    ----------
+    name : str
+        Of the model; or of its folder, which need not hold a sound model.
 
     Raises
     ------
@@ -68,13 +73,16 @@ def remove(name: str) -> Bundle:
     WriteError
         If the folder cannot be deleted.
     """
-    bundle = find(name)
-    assert bundle.path is not None
+    folder = library_folder() / name
+    if Path(name).name != name or not (folder / METADATA).is_file():
+        found = find(name).path
+        assert found is not None
+        folder = found
     try:
-        shutil.rmtree(bundle.path)
+        shutil.rmtree(folder)
     except OSError as error:
-        raise WriteError(f"{bundle.path} cannot be deleted: {error.strerror}.", "Close what uses it.") from error
-    return bundle
+        raise WriteError(f"{folder} cannot be deleted: {error.strerror}.", "Close what uses it.") from error
+    return folder
 
 
 def install(bundle: Bundle) -> Bundle:

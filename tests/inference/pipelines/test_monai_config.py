@@ -159,6 +159,8 @@ def test_nothing_runs_without_trust_and_a_changed_byte_ends_it(coded, tmp_path):
     with pytest.raises(TrustError):
         list(predict(read(scan(tmp_path / "scan.nii.gz"))[0], bundle, PredictOptions(device="cpu")))
     assert library() == []
+    # What does not run can still be thrown away.
+    assert remove(bundle.path.name).name == "Coded"
 
 
 def test_trust_is_revocable(coded):
@@ -176,7 +178,9 @@ def test_what_it_does_not_give_is_refused(coded, tmp_path):
         list(predict(volume, bundle, PredictOptions(device="cpu", uncertainty=True)))
     with pytest.raises(ConfigError, match="keeps its name"):
         add(coded, AddOptions(name="Mine"))
-    assert remove("Coded").spec.name == "Coded"
+    folder = remove("Coded")
+    assert not folder.exists()
+    assert coded.exists()
 
 
 def test_an_error_of_the_bundle_s_code_is_told_in_one_sentence(coded, tmp_path):

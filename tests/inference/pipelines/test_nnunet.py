@@ -1,5 +1,6 @@
 """A model of nnU-Net gives the labels that nnU-Net's own predictor gives, on the same file."""
 
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -11,7 +12,7 @@ from nnunet_models import dataset, plans
 from napari_medseg.errors import BundleError, ConfigError, DataError
 from napari_medseg.inference import PredictOptions, predict
 from napari_medseg.io import read, write
-from napari_medseg.models import Bundle, import_nnunet
+from napari_medseg.models import AddOptions, Bundle, add, import_nnunet
 from napari_medseg.prediction import ProbabilityMap, UncertaintyMap
 
 pytest.importorskip("nnunetv2", reason="needs the extra nnunet")
@@ -186,6 +187,22 @@ def test_what_is_imported_survives_the_disk_and_says_what_it_is(nnunet, tmp_path
     # One tensor under three names is kept once.
     size = (tmp_path / "bundle" / "models" / "model.pt").stat().st_size
     assert size < 1.5 * 2 * sum(t.numel() * 4 for n, t in first.items() if "all_modules" not in n) + 100_000
+
+
+def test_a_zip_file_is_added_and_options_that_travelled_change_nothing(nnunet, tmp_path):
+    folder = nnunet(plans(), dataset(), folds=2)
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as packed:
+        for file in sorted(folder.rglob("*")):
+            packed.write(file, Path("Dataset004_Test") / file.relative_to(tmp_path))
+    bundle = add(tmp_path / "model.zip", AddOptions(folds=("1",)))
+    assert bundle.spec.options["folds"] == 1
+    volume = read(scan(tmp_path / "scan.nii.gz"))[0]
+    choice = PredictOptions(device="cpu")
+    *_, first = predict(volume, bundle, choice)
+    *_, second = predict(volume, bundle, PredictOptions.model_validate(choice.model_dump(mode="json")))
+    *_, third = predict(volume, bundle, PredictOptions(device="cpu", overlap=0.1))
+    np.testing.assert_array_equal(first.result.label_map.labels, second.result.label_map.labels)
+    assert (first.result.label_map.labels != third.result.label_map.labels).any()
 
 
 def test_folds_are_chosen_and_missing_ones_are_named(nnunet):

@@ -21,7 +21,7 @@ from napari_medseg.errors import BundleError, ConfigError
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.io import write
 from napari_medseg.models import Bundle
-from napari_medseg.models.configs import label_dtype
+from napari_medseg.models.configs import OVERLAP, label_dtype
 from napari_medseg.models.files import INFERENCE, METADATA
 from napari_medseg.models.pipeline import MonaiConfig
 from napari_medseg.models.trust import digest_of, require
@@ -39,10 +39,10 @@ def predict_config(
     """Predict as a trusted bundle says; see `napari_medseg.inference.pipelines.outputs_of`."""
     assert bundle.path is not None
     require(digest_of(bundle.path), bundle.spec.name, "has a configuration that executes code")
-    if options.probabilities or options.uncertainty or options.flip_axes:
+    if options.probabilities or options.uncertainty or options.flip_axes or options.overlap != OVERLAP:
         raise ConfigError(
-            f"{bundle.spec.name} is run by its own configuration, which gives labels only.",
-            "Leave out the settings probabilities, uncertainty and flip_axes.",
+            f"{bundle.spec.name} is run by its own configuration, which gives labels only, its own way.",
+            "Leave out the settings probabilities, uncertainty, flip_axes and overlap.",
         )
     if volume.geometry is None or volume.geometry.ndim != 3 or len(volume.axes) > 1 or volume.rgb:
         raise BundleError(
