@@ -1,7 +1,6 @@
 """What is found at paths, and in which order it is read, without a window."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import dask.array
@@ -80,7 +79,7 @@ def test_each_series_comes_with_its_warnings_and_the_progress_grows(study) -> No
 
 
 def test_a_series_too_large_for_memory_comes_as_it_is_lazy(study, monkeypatch) -> None:
-    monkeypatch.setattr(opening, "read", partial(opening.read, memory_share=LAZY))
+    monkeypatch.setattr(opening, "memory_share", lambda: LAZY)
     found = found_at(study / "part0")
     (opened,) = (event for event in open_all(found) if isinstance(event, Opened))
     data, keywords, kind = opened.layers[0]
