@@ -250,6 +250,35 @@ class TestPredictAndEvaluate:
         assert all(scores["dice"] == 1 and scores["hd95"] == 0 for scores in report["mean"].values())
         assert "1.000" in outcome.out
 
+    def test_chosen_cases_two_models_and_a_page(
+        self, command: Command, cases: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "split.json").write_text('{"val": ["case0", "case2"]}')
+        chosen = ("--cases", f"{tmp_path / 'split.json'}:val")
+        done = command("predict", trained / "bundle", cases / "images", "--out", tmp_path / "out", *chosen)
+        assert done.code == 0
+        assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {"case0.nii.gz", "case2.nii.gz"}
+        folders = ("--predictions", cases / "labels", "--references", cases / "labels", "--compare", tmp_path / "out")
+        files = ("--html", tmp_path / "page.html", "--json", tmp_path / "scores.json")
+        done = command("evaluate", "segmentation", *folders, *chosen, *files, "--class", "3=Leber")
+        assert done.code == 0
+        assert "p (Holm)" in done.out
+        assert "Leber" in (tmp_path / "page.html").read_text()
+        report = json.loads((tmp_path / "scores.json").read_text())
+        assert list(report["cases"]) == ["case0", "case2"]
+        assert report["comparison"]["failures"] == {}
+        done = command("evaluate", "segmentation", "--predictions", tmp_path / "out", "--references", cases / "labels")
+        assert done.code == 0
+        assert "1 of 3 cases have no usable prediction" in done.err
+
+    def test_a_cluster_that_is_not_there(
+        self, command: Command, cases: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("napari_medseg.jobs.connection.CONNECT_SECONDS", 1)
+        predict = ("predict", trained / "bundle", cases / "images", "--out", tmp_path, "--cluster")
+        assert is_clear(command(*predict, "tcp://127.0.0.1:9"), "tcp://127.0.0.1:9")
+        assert is_clear(command(*predict, "tls://127.0.0.1:9", "--tls", tmp_path / "no.yaml"), "no.yaml")
+
     def test_evaluate_names_what_does_not_fit(self, command: Command, cases: Path, tmp_path: Path) -> None:
         evaluate = ("evaluate", "segmentation", "--predictions")
         assert is_clear(command(*evaluate, tmp_path, "--references", cases / "labels"), str(tmp_path))

@@ -138,7 +138,8 @@ def _channels(image: Volume) -> int:
 
 def _values_in(paths: Iterable[Path]) -> tuple[list[NDArray[np.generic]], dict[int, LabelClass]]:
     """Return the values that occur in each label map, in increasing order, and the classes that the files name."""
-    found, known = [], {}
+    found: list[NDArray[np.generic]] = []
+    known: dict[int, LabelClass] = {}
     for path in paths:
         volume = read(path)[0]
         values = np.unique(label_array(volume, path.name))
