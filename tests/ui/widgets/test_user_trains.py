@@ -118,3 +118,28 @@ def check_saved(layer, scanned, folder):
     assert np.asarray(saved.dataobj).any()
     scan = nib.as_closest_canonical(nib.Nifti1Image(scanned.data, scanned.affine))
     np.testing.assert_allclose(saved.affine, scan.affine, atol=1e-5)
+
+
+def test_a_sketch_answers_each_stroke_and_is_kept_as_a_model(
+    viewer, train, set_up, open_and_paint, mouse, settle, click
+):
+    _, image, labels, truth = open_and_paint("axial")
+    train.setup.design.show(train.setup.design.values().model_copy(update={"size": "sketch"}))
+    set_up(train, patch_size=None)
+    click(train.train_button)
+    settle(lambda: f"{image.name} preview" in viewer.layers and viewer.layers[f"{image.name} preview"].data.any())
+    preview = viewer.layers[f"{image.name} preview"]
+    (z,) = {int(index) for index in np.flatnonzero(preview.data.any(axis=(1, 2)))}
+    assert dice(preview.data[z] == 1, truth[z]) > 0.8
+
+    # a stroke of the ball in the corner: now bright and dark both are the ball somewhere
+    before = preview.data.copy()
+    train.paint.paint(1)
+    mouse.stroke(labels, (z, 4, 4), (z, 4, truth.shape[2] - 5))
+    settle(lambda: not np.array_equal(preview.data, before))
+
+    click(train.panel.cancel_button)
+    settle(lambda: train.results.isVisible())
+    click(train.results.segment_button)
+    settle(lambda: train.volumes.rowCount() == 1)
+    assert viewer.layers.selection.active.data.any()

@@ -35,6 +35,8 @@ def _open(run: RunFolder, control: Control) -> Generator[Event, None, Sketching]
         yield Progress(STAGE, done, len(config.cases))
         cases.append(load_case(case, config.spec))
         yield from (Note(text, "warning") for text in cases[-1].grid.notes)
+    if config.init is not None:
+        yield Note("A pixel classifier learns anew; what the model it starts from had learnt is not used.", "warning")
     held_out = hold_out([case.sample for case in cases], config.train.hold_out, config.train.seed)
     device = choose(config.train.device)
     network = cast("SketchNetwork", build(config.spec).to(device))
