@@ -335,6 +335,17 @@ class TestPaths:
         with pytest.raises(WriteError, match="not empty"):
             run(planted_series, tmp_path / "out")
 
+    @pytest.mark.parametrize("option", ["key_file", "names"])
+    def test_what_identifies_patients_is_kept_apart(self, planted_series: Path, tmp_path: Path, option: str) -> None:
+        with pytest.raises(WriteError, match="among the cleaned files"):
+            run(planted_series, tmp_path / "out", **{option: tmp_path / "out" / "private"})
+
+    def test_an_older_list_of_names_is_not_lost(self, planted_series: Path, tmp_path: Path) -> None:
+        (tmp_path / "names.csv").write_text("mine")
+        with pytest.raises(WriteError, match=r"names\.csv exists"):
+            run(planted_series, tmp_path / "out", names=tmp_path / "names.csv")
+        assert (tmp_path / "names.csv").read_text() == "mine"
+
     def test_a_folder_without_dicom_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.txt").write_text("text")

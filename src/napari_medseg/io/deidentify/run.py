@@ -111,6 +111,7 @@ def deidentify(source: Path, target: Path, options: DeidentifyOptions, control: 
         If the target could hold or overwrite other files.
     """
     single = _check_paths(source, target)
+    _check_private(options, target)
     pseudonyms = Pseudonyms() if options.key_file is None else Pseudonyms.from_file(options.key_file)
     total = 1 if source.is_file() else sum(entry.is_file() for entry in source.rglob("*"))
     folder = target.parent if single else target
@@ -143,6 +144,15 @@ def _check_paths(source: Path, target: Path) -> bool:
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise WriteError(f"{target.name} exists already and is not empty.", "Choose a new folder.")
     return single
+
+
+def _check_private(options: DeidentifyOptions, target: Path) -> None:
+    """Refuse to put what identifies patients beside what is passed on, or over another file."""
+    for path in (options.key_file, options.names):
+        if path is not None and path.resolve().is_relative_to(target.resolve()):
+            raise WriteError(f"{path.name} would lie among the cleaned files.", "Keep it where you keep the originals.")
+    if options.names is not None and options.names.exists():
+        raise WriteError(f"{options.names.name} exists already.", "Choose a new name for the list.")
 
 
 def _one_file(
