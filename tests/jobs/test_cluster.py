@@ -20,7 +20,7 @@ from napari_medseg.inference.cases import CasesResult, PredictRequest, find_case
 from napari_medseg.io import read, write
 from napari_medseg.jobs.cluster import predict_on_cluster
 from napari_medseg.jobs.cluster_task import check_version, problem_of_worker
-from napari_medseg.jobs.connection import security_from
+from napari_medseg.jobs.connection import connected, security_from
 from napari_medseg.models import Bundle, ModelSpec, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Geometry, LabelClass, Volume
@@ -225,3 +225,21 @@ def test_certificates(tmp_path: Path) -> None:
     file.write_text("ca: ca.pem\n")
     with pytest.raises(ConfigError, match="ca, cert, key"):
         security_from(file)
+
+
+def test_an_encrypted_scheduler_takes_who_has_the_certificates(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+    from distributed.security import Security
+
+    keys = Security.temporary()
+    for name, content in (("ca", keys.tls_ca_file), ("cert", keys.tls_client_cert), ("key", keys.tls_client_key)):
+        (tmp_path / f"{name}.pem").write_text(content)
+    file = tmp_path / "tls.json"
+    file.write_text('{"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}')
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with LocalCluster(protocol="tls://", security=keys, **options) as encrypted:
+        assert encrypted.scheduler_address.startswith("tls://")
+        with connected(encrypted.scheduler_address, file) as client:
+            assert list(client.nthreads().values()) == [1]
+        with pytest.raises(JobError, match="no Dask scheduler to talk to"), connected(encrypted.scheduler_address):
+            pass
