@@ -68,3 +68,10 @@ def test_restart_empties(plot):
     plot.restart({})
     assert (plot.steps, plot.scored, plot._curves) == ([], {}, {})
     assert plot._raw.getData() in ((None, None),) or len(plot._raw.getData()[0]) == 0
+
+
+def test_axes_follow_a_change_of_theme(plot, qtbot):
+    for color in ("#102030", "#e0d0c0"):
+        plot.setStyleSheet(f"QWidget {{ color: {color}; }}")
+        qtbot.waitUntil(lambda color=color: plot._loss.getAxis("left").textPen().color().name() == color)
+        assert plot._dice.getAxis("bottom").pen().color().name() == color

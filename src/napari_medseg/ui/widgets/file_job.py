@@ -97,11 +97,9 @@ class FileJob(QObject):
             self._panel.fail(error)
 
     def _remove_copies(self) -> None:
-        copies, self._copies = self._copies, ()
-        in_background(partial(_remove, copies), self._nothing, self._panel.show_error)
-
-    def _nothing(self, _result: object) -> None:
-        """Take what a thread returned that has nothing to say."""
+        for path in self._copies:
+            shutil.rmtree(path, ignore_errors=True)
+        self._copies = ()
 
 
 def _copy(task: FileTask) -> _Copied:
@@ -113,8 +111,3 @@ def _copy(task: FileTask) -> _Copied:
         warnings += volume.warnings if volume.kind == "labels" else ()
         paths[name] = write(volume, new_scratch_file())
     return _Copied(task, paths, tuple(dict.fromkeys(warnings)))
-
-
-def _remove(paths: tuple[Path, ...]) -> None:
-    for path in paths:
-        shutil.rmtree(path, ignore_errors=True)
