@@ -5,17 +5,18 @@ centred), with a warning.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Self, cast
 
 import numpy as np
 from isal import igzip
+from nibabel.freesurfer.mghformat import MGHImage
 from numpy.typing import NDArray
 
-from napari_medseg.errors import ReadError
-from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, info_of, stem
-from napari_medseg.io.grids import grid_of
+from napari_medseg.errors import ReadError, WriteError
+from napari_medseg.io.format import Format, ReadOptions, SeriesInfo, Written, info_of, stem
+from napari_medseg.io.grids import grid_of, in_file_order
 from napari_medseg.io.orientation import nearest_zyx
 from napari_medseg.io.stored import Packing, Source, Stored, load
 from napari_medseg.volume import Geometry, Volume
@@ -25,6 +26,9 @@ LAYOUT = struct.Struct(">7ih15f")
 """Version, sizes (4), type, degrees of freedom, flag, voxel sizes (3), directions of x, y, z (9), centre (3)."""
 VERSION = struct.pack(">i", 1)
 SUFFIXES = (".mgz", ".mgh", ".mgh.gz")
+WRITABLE = ("uint8", "int16", "int32", "float32")
+STORABLE = {"bool": np.uint8, "int8": np.int16, "uint16": np.int32, "float16": np.float32}
+"""Types that the format lacks, and what holds them exactly."""
 TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 
 CORONAL = (1, 1, 1, -1, 0, 0, 0, 0, -1, 0, 1, 0, 0, 0, 0)
@@ -126,6 +130,27 @@ def scan(path: Path, options: ReadOptions) -> list[SeriesInfo]:
     return [info_of(header.volume(blank), path, FORMAT.name)]
 
 
+def write(volume: Volume, path: Path) -> Written:
+    """Write to a new file, with the axes in the order of the file that the grid came from.
+
+    Raises
+    ------
+    WriteError
+        If the format has no such numbers or axes.
+    """
+    data, geometry = in_file_order(volume)
+    data = data.astype(STORABLE.get(data.dtype.name, data.dtype), copy=False)
+    if geometry is None or geometry.ndim != 3 or volume.rgb or len(volume.axes) > 1 or data.dtype.name not in WRITABLE:
+        raise WriteError(
+            f"{volume.name}: FreeSurfer volumes have three axes in space, at most one of frames, and {WRITABLE}; this "
+            f"is {volume.data.shape} {volume.data.dtype}{'' if geometry else ' without a place in space'}.",
+            "Write it as .nii.gz or .nrrd.",
+        )
+    MGHImage(data.T, geometry.affine[:, [2, 1, 0, 3]]).to_filename(path)
+    notes = ("The format has no place for the names and colours of classes.",) if volume.classes else ()
+    return Written(replace(volume, classes=()), notes=notes)
+
+
 def _start(path: Path) -> bytes:
     with _opened(path) as file:
         return file.read(HEADER_BYTES)
@@ -147,4 +172,6 @@ FORMAT = Format(
     can_read=can_read,
     read=read,
     scan=scan,
+    write=write,
+    written=("*.mgz", "*.mgh"),
 )

@@ -18,7 +18,8 @@ STORABLE = {"?": np.uint8, "e": np.float32}
 """Types without a name in the standard, and what holds them exactly."""
 LEVEL = 1
 """Of gzip: fast, and within a few percent of the smallest for images."""
-KINDS = {"time": "time", "component": "vector"}
+KINDS = {"component": "vector"}
+"""All others are lists: ITK takes an axis of the kind "time" for one of space, and refuses the file."""
 BLOCK_BYTES = 1 << 24
 MOST_SEGMENTS = 1000
 """A segmentation that names more than this is an image that was mistaken for one."""
