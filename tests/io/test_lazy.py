@@ -192,3 +192,13 @@ def test_every_case_of_the_conformance_set_is_the_same_either_way(shared_data: C
             for one, other in zip(eager, read(path, memory_share=0), strict=True):
                 np.testing.assert_array_equal(np.asarray(other.data), one.data, err_msg=str(path))
                 assert (other.geometry, other.warnings, other.name) == (one.geometry, one.warnings, one.name)
+
+
+@pytest.mark.parametrize("name", ["b.nii", "b.nrrd", "b.mha", "b.medvol"])
+def test_a_lazy_volume_is_written_like_any_other(tmp_path: Path, noise: np.ndarray, name: str) -> None:
+    write(Volume(noise, Geometry(noise.shape, GRID)), tmp_path / "a.nii.gz")
+    (lazy,) = read(tmp_path / "a.nii.gz", memory_share=0)
+    write(lazy, tmp_path / name)
+    (found,) = read(tmp_path / name)
+    np.testing.assert_array_equal(np.asarray(found.data), noise)
+    assert found.geometry.matches(lazy.geometry)

@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,13 @@ from napari_medseg.io.orientation import onto_grid
 from napari_medseg.prediction import LabelMap, Prediction
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
+
 log = logging.getLogger(__name__)
 
+BLOCK_BYTES = 1 << 26
+"""Of voxels that are compared at one go."""
 CORNER_TOLERANCE_MM = 1e-3
 """NIfTI keeps its affine in 32-bit floats: a corner may move by some 1e-5 mm; more than this is an error."""
 
@@ -149,7 +156,7 @@ def check_equal(meant: Written, found: list[Volume], path: Path) -> None:
             f"{_affine_text(wanted.geometry)}).",
             "Choose a format that holds this geometry, such as .nii.gz.",
         )
-    if not _same_values(np.asarray(wanted.data), np.asarray(placed.data), meant.tolerance):
+    if not _same_values(wanted.data, placed.data, meant.tolerance):
         raise WriteError(
             f"{path} came back with other voxels than those written ({wanted.data.shape} {wanted.data.dtype} became "
             f"{got.data.shape} {got.data.dtype}).",
@@ -217,9 +224,20 @@ def _writer(path: Path) -> Format:
     )
 
 
-def _same_values(meant: NDArray[np.generic], got: NDArray[np.generic], tolerance: float) -> bool:
+def _same_values(
+    meant: "NDArray[np.generic] | DaskArray", got: "NDArray[np.generic] | DaskArray", tolerance: float
+) -> bool:
+    """Return whether two arrays are equal, compared in blocks so that a lazy one is never whole in memory."""
     if meant.shape != got.shape:
         return False
+    rows = max(1, BLOCK_BYTES // max(1, meant.dtype.itemsize * prod(meant.shape[1:])))
+    rows = max(rows, getattr(meant, "chunksize", (1,))[0], getattr(got, "chunksize", (1,))[0])
+    starts = range(0, meant.shape[0], rows)
+    blocks = ((np.asarray(meant[at : at + rows]), np.asarray(got[at : at + rows])) for at in starts)
+    return all(_same_block(one, other, tolerance) for one, other in blocks)
+
+
+def _same_block(meant: NDArray[np.generic], got: NDArray[np.generic], tolerance: float) -> bool:
     if tolerance:
         pairs = zip(meant, got, strict=True)
         return all(bool(np.abs(np.subtract(a, b, dtype=np.float64)).max() <= tolerance) for a, b in pairs)

@@ -45,9 +45,15 @@ def write(volume: Volume, path: Path) -> None:
     if dtype.hasobject or dtype.fields:
         raise TypeError(f"an array of {dtype} has no plain numbers")
     target = open_memmap(path / "data.npy", mode="w+", dtype=dtype, shape=tuple(volume.data.shape))
-    rows = max(1, BLOCK_BYTES // max(1, target[:1].nbytes))
-    for start in range(0, target.shape[0], rows):
-        target[start : start + rows] = np.asarray(volume.data[start : start + rows])
+    if isinstance(volume.data, np.ndarray):
+        rows = max(1, BLOCK_BYTES // max(1, target[:1].nbytes))
+        for start in range(0, target.shape[0], rows):
+            target[start : start + rows] = volume.data[start : start + rows]
+    else:
+        from dask.array import store
+
+        # Chunk by chunk: they do not overlap, so they can be written at the same time.
+        store(volume.data, target, lock=False)
     target.flush()
     (path / "volume.json").write_text(json.dumps(_to_header(volume), indent=1), encoding="utf-8")
 
