@@ -93,3 +93,27 @@ def test_a_function_stops_at_its_checkpoint() -> None:
     assert stopped.wait(SOON)
     assert job.wait(SOON)
     assert job.state == "cancelled"
+
+
+def test_what_fails_because_it_was_cancelled_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    busy, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    def work(_control: Control, _tell) -> None:
+        busy.set()
+        leave.wait(SOON)
+        try:
+            raise RuntimeError("the pool is gone")
+        finally:
+            left.set()
+
+    job = ThreadJob("drawing", work)
+    assert busy.wait(SOON)
+    job.cancel()
+    assert job.wait(SOON)
+    leave.set()
+    assert left.wait(SOON)
+    for thread in threading.enumerate():
+        if thread.name == "drawing":
+            thread.join(SOON)
+    assert not caplog.records
+    assert job.state == "cancelled"

@@ -68,12 +68,17 @@ class ThreadJob(Job):
         except MemoryError:
             error = JobError("There is not enough memory.", "Close other programs or images, and try again.")
         except Exception as raised:
-            logger.exception("%s failed", self.work.target)
+            if not self._is_unheard():
+                logger.exception("%s failed", self.work.target)
             error = JobError(
                 f"{self.work.target} stopped with {type(raised).__name__}: {raised}",
                 "This is an error inside napari-medseg or a library; the log has the details.",
             )
         self.emit(ending(error))
+
+    def _is_unheard(self) -> bool:
+        """Return whether nobody waits for the job any more: it was cancelled, or Python is about to end."""
+        return self.control.cancelled or not threading.main_thread().is_alive()
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Progress):

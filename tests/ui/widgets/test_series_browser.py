@@ -125,6 +125,9 @@ def test_a_dropped_folder_is_listed_and_what_is_picked_is_opened(viewer, study, 
     assert texts(table, SIZE)[first] == "6 × 128 × 128"
     assert texts(table, SPACING)[first].startswith("3 × ")
     assert "missing" in texts(table, WARNINGS)[third]
+    tooltip = table.table.model().index(third, SERIES).data(Qt.ItemDataRole.ToolTipRole)
+    assert "Description: Neck" in tooltip
+    assert "missing" in tooltip
     until(lambda: all(table.table.model().index(row, PICTURE_COLUMN).data(1) is not None for row in range(3)))
 
     pick(table, first, third)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap, QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_medseg.io.listing import HEADINGS, row_of
+from napari_medseg.io.listing import HEADINGS, Row, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,13 +180,20 @@ def _cells(entry: "Entry") -> list[QStandardItem]:
         WARNINGS: float(len(info.warnings)),
         SERIES: _natural(words.series),
     }
+    whole = _wrapped("\n".join(_sentences(words, info.warnings)))
     cells = []
     for column, text in enumerate(("", *astuple(words), "")):
         cell = QStandardItem(f"⚠ {text}" if column == WARNINGS and text else text)
         cell.setData(order.get(column, text.casefold()), ORDER)
-        cell.setToolTip(_wrapped("\n".join(info.warnings) if column == WARNINGS else text))
+        cell.setToolTip(whole)
         cells.append(cell)
     return cells
+
+
+def _sentences(words: Row, warnings: "tuple[str, ...]") -> list[str]:
+    """Return all that is said of a volume, in lines: a narrow table shows little of it."""
+    named = zip(astuple(HEADINGS)[:-1], astuple(words)[:-1], strict=True)
+    return [*(f"{name}: {text}" for name, text in named if text), *(f"⚠ {warning}" for warning in warnings)]
 
 
 def _natural(name: str) -> str:
