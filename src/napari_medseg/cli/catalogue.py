@@ -135,13 +135,20 @@ def zoo(as_json: AsJson = False) -> None:
     """List the models of MONAI's model zoo, and TotalSegmentator's tasks if it is installed."""
     from napari_medseg.errors import BundleError
     from napari_medseg.models.download import zoo_models
+    from napari_medseg.models.download.fetch import DownloadError
     from napari_medseg.models.importing.totalsegmentator import tasks
 
-    entries = zoo_models()
     try:
         found = tasks()
     except BundleError:
         found = ()
+    try:
+        entries = zoo_models()
+    except DownloadError as error:
+        if not found:
+            raise
+        say(f"Warning: {error}")
+        entries = ()
     if as_json:
         print_json(
             {
