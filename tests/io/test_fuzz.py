@@ -44,8 +44,8 @@ from napari_medseg.volume import Geometry, LabelClass, Volume
 
 LONG = os.environ.get("MEDSEG_FUZZ")
 EXAMPLES = int(LONG or "25")
-SECONDS, MEBIBYTES = 10.0, 600
-"""Of the processor, for one file: CharLS searches some damaged JPEG-LS streams for 3.5 s before it gives up."""
+SECONDS, MEBIBYTES = 20.0, 600
+"""Of the processor, for one file: CharLS searches some damaged JPEG-LS streams for 5 s before it gives up."""
 PICTURE = (np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 3) % 500
 GRID = Geometry((4, 5, 6), np.diag([3.0, 1.0, 1.0, 1.0]))
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)

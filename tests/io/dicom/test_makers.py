@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
 
 from napari_medseg import read
 from napari_medseg.volume import Volume
@@ -216,3 +217,16 @@ def test_frames_that_two_dimensions_tell_apart_only_together(
     assert sorted(int(step[0, 0, 0]) for step in volume.data) == [-100 + 1000 * n for n in range(4)]
     for step in volume.data:
         np.testing.assert_array_equal(step - step[0, 0, 0], phantom - phantom[0, 0, 0])
+
+
+def test_pixels_of_older_ge_scanners_are_big_endian(
+    tmp_path: Path, phantoms: SimpleNamespace, phantom: np.ndarray
+) -> None:
+    ds = phantoms.slice_dataset(phantom[0], Modality="MR")
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    ds.PixelData = phantom[0].astype(">i2").tobytes()
+    path = phantoms.save(ds, tmp_path / "ge.dcm")
+    # as long as the standard syntax with its padding
+    assert path.read_bytes().count(b"1.2.840.10008.1.2\0") == 1
+    path.write_bytes(path.read_bytes().replace(b"\x12\0" + b"1.2.840.10008.1.2\0", b"\x12\0" + b"1.2.840.113619.5.2"))
+    np.testing.assert_array_equal(read(path)[0].data, phantom[0])

@@ -23,6 +23,8 @@ STOP_GROUPS = frozenset((0x7FE0, 0xFFFE))
 PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData"}
 EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+GE_PRIVATE = "1.2.840.113619.5.2"
+"""Implicit little-endian elements with big-endian pixels, from older scanners."""
 FIRST_READ = 1 << 15
 DEEPEST = 24
 INFLATED_LIMIT = 1 << 31

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import ReadError
-from napari_medseg.io.dicom.parser import EXPLICIT_BIG, DicomFile, PixelElement
+from napari_medseg.io.dicom.parser import EXPLICIT_BIG, GE_PRIVATE, DicomFile, PixelElement
 
 FLOATS: dict[str, np.dtype[Any]] = {
     "FloatPixelData": np.dtype(np.float32),
@@ -108,7 +108,12 @@ class PixelFormat:
     def swapped(self) -> bool:
         """Whether pixels of one byte are stored as big-endian words."""
         words = self.element.vr in (b"OW", b"")
-        return self.file.transfer_syntax == EXPLICIT_BIG and self.bits_allocated == 8 and words
+        return self.big_endian and self.bits_allocated == 8 and words
+
+    @property
+    def big_endian(self) -> bool:
+        """Whether plain pixels are stored with the most significant byte first."""
+        return self.file.transfer_syntax in (EXPLICIT_BIG, GE_PRIVATE)
 
     @cached_property
     def bytes_there(self) -> int:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from napari_medseg.errors import ReadError
 from napari_medseg.io.dicom.codec import decoded_by_pydicom
-from napari_medseg.io.dicom.parser import EXPLICIT_BIG
 from napari_medseg.io.dicom.pixels import PixelFormat, used_bits
 
 
@@ -56,7 +55,7 @@ def fill(form: PixelFormat, index: int, target: NDArray[Any]) -> NDArray[Any]:
             if not got:
                 raise _truncated(form, (index + 1) * size)
             done += got
-    if form.file.transfer_syntax == EXPLICIT_BIG:
+    if form.big_endian:
         stored.byteswap(inplace=True)
     return used_bits(stored, form, high_aligned=True)
 
@@ -95,13 +94,9 @@ def _truncated(form: PixelFormat, needed: int) -> ReadError:
 
 
 def _grey(form: PixelFormat, data: bytes) -> NDArray[Any]:
-    stored = np.frombuffer(data, form.dtype.newbyteorder(">" if _big_words(form) else "<"))
+    stored = np.frombuffer(data, form.dtype.newbyteorder(">" if form.big_endian else "<"))
     frame = stored.reshape(form.rows, form.columns)
     return used_bits(frame if frame.dtype.isnative else frame.astype(form.dtype), form, high_aligned=True)
-
-
-def _big_words(form: PixelFormat) -> bool:
-    return form.file.transfer_syntax == EXPLICIT_BIG
 
 
 def _packed_bits(form: PixelFormat, wanted: list[int]) -> Iterator[NDArray[np.uint8]]:
