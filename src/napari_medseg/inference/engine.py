@@ -67,9 +67,10 @@ def _compute(
     """Return the outputs of a model, and how they were computed, for the record."""
     device = choose(options.device)
     if bundle.spec.pipeline is not None:
-        from napari_medseg.inference.pipelines import outputs_of
+        from napari_medseg.inference.pipelines import outputs_of, own_overlap
 
-        return (yield from outputs_of(volume, bundle, options, control)), {"device": str(device)}
+        own = {"device": str(device), "overlap": own_overlap(bundle.spec, options)}
+        return (yield from outputs_of(volume, bundle, options, control)), own
     grid = grid or to_model_grid(volume, bundle.spec)
     control.checkpoint()
     yield from (Note(text, "warning") for text in grid.notes)

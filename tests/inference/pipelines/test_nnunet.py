@@ -201,6 +201,7 @@ def test_a_zip_file_is_added_and_options_that_travelled_change_nothing(nnunet, t
     *_, first = predict(volume, bundle, choice)
     *_, second = predict(volume, bundle, PredictOptions.model_validate(choice.model_dump(mode="json")))
     *_, third = predict(volume, bundle, PredictOptions(device="cpu", overlap=0.1))
+    assert [event.result.options["overlap"] for event in (first, second, third)] == [0.5, 0.5, 0.1]
     np.testing.assert_array_equal(first.result.label_map.labels, second.result.label_map.labels)
     assert (first.result.label_map.labels != third.result.label_map.labels).any()
 

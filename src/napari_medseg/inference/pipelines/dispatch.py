@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from napari_medseg.device import choose
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.region import region_mask
-from napari_medseg.models import Bundle
+from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.configs import OVERLAP
 from napari_medseg.models.pipeline import Ensemble, MonaiConfig, NnUNet, Parts
 from napari_medseg.prediction import LabelMap, Output, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event
@@ -53,6 +54,13 @@ def outputs_of(
     return tuple(_only(output, inside) for output in outputs)
 
 
+def own_overlap(spec: ModelSpec, options: PredictOptions) -> float:
+    """Return the share of a tile that it has in common with the next: the model's own, unless another was chosen."""
+    if isinstance(spec.pipeline, NnUNet) and options.overlap == OVERLAP:
+        return spec.pipeline.overlap
+    return options.overlap
+
+
 def _only(output: Output, inside: NDArray[np.bool_]) -> Output:
     """Return an output with certain background outside of a region."""
     if isinstance(output, LabelMap):
@@ -73,6 +81,7 @@ def _outputs(
         from napari_medseg.inference.pipelines.nnunet import predict_nnunet
 
         network = network_on(bundle, choose(options.device))
+        options = options.model_copy(update={"overlap": own_overlap(bundle.spec, options)})
         return (yield from predict_nnunet(volume, bundle.spec, pipeline, network, options, control))
     if isinstance(pipeline, Ensemble):
         from napari_medseg.inference.pipelines.ensemble import predict_ensemble

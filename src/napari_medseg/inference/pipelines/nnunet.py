@@ -23,7 +23,6 @@ from napari_medseg.inference.placement import Placement, channels_first
 from napari_medseg.inference.preprocess import ModelGrid
 from napari_medseg.inference.tiling import TilePlan, TilingRule, complete_plan, plan_tiles
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.configs import OVERLAP
 from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.prediction import LabelMap, Output, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event, Progress
@@ -62,8 +61,6 @@ def predict_nnunet(
     yield Progress("Preparing", 0, 1)
     prepared = prepare(volume, spec, pipeline)
     control.checkpoint()
-    if options.overlap == OVERLAP:
-        options = options.model_copy(update={"overlap": pipeline.overlap})
     outputs = yield from predict_grid(prepared.grid, spec, network, options, control, rule=prepared.rule)
     return tuple(_on_the_whole(output, prepared) for output in outputs)
 
