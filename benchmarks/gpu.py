@@ -11,6 +11,7 @@ training against bare steps. Exit code 0 if all checks passed or there is no CUD
 import argparse
 import gc
 import json
+import math
 import sys
 import tempfile
 import time
@@ -24,11 +25,14 @@ import torch
 
 from napari_medseg import io
 from napari_medseg.device import describe, memory_in_use, release_memory
-from napari_medseg.inference.engine import predict_grid, tile_of
+from napari_medseg.inference.engine import predict_grid
+from napari_medseg.inference.feed import tiles_for
 from napari_medseg.inference.network import Runner
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.preprocess import to_model_grid
-from napari_medseg.inference.tiling import cut, pad_to_plan, plan_tiles
+from napari_medseg.inference.recipe import Job, Measurement, Recipe
+from napari_medseg.inference.tiled import tile_of
+from napari_medseg.inference.tiling import cut, plan_tiles
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import OVERLAP, tiles_at_once
 from napari_medseg.prediction import LabelMap
@@ -137,7 +141,7 @@ def cut_tiles(scene: Scene, count: int) -> torch.Tensor:
     grid = to_model_grid(scene.volume, scene.spec)
     plan = plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP)
     starts = [plan.starts[k % len(plan.starts)] for k in range(count)]
-    return cut(pad_to_plan(grid.image, plan), starts, plan.tile)
+    return cut(grid.read, plan, starts)
 
 
 def check_parity(scene: Scene, report: Report) -> None:
@@ -214,6 +218,28 @@ def check_out_of_memory(scene: Scene, report: Report, allowed_mib: float = 1500.
     report.add("prediction recovers from too little memory", same > 0.9999, agreement=same, notes=" ".join(notes[1]))
 
 
+def check_feed(scene: Scene, report: Report) -> None:
+    """Send tiles in a stream of their own while the device computes, and compare what arrived."""
+    tiles = cut_tiles(scene, 4)
+    starts = tuple((k, 0, 0) for k in range(24))
+    busy, same = torch.randn((2048, 2048), device=scene.device), True
+    for part, arrived in tiles_for(starts, lambda: 2, lambda some: tiles[[a % 4 for a, _, _ in some]], busy.device):
+        for _ in range(20):
+            busy = busy @ busy / busy.norm()
+        same = same and torch.equal(arrived.cpu(), tiles[[a % 4 for a, _, _ in part]])
+    report.add("tiles copied while computing", same)
+
+
+def check_recipe(scene: Scene, report: Report) -> None:
+    """Measure the ways of computing on the device."""
+    grid, device = to_model_grid(scene.volume, scene.spec), torch.device(scene.device)
+    plan = plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP)
+    run = Runner(scene.bundle.network().to(device), device)
+    job = Job(run, 10_000, lambda: cut(grid.read, plan, plan.starts[:1]), math.prod(plan.tile), 1)
+    found = Measurement(job, PredictOptions(precision="auto"), Recipe()).best()
+    report.add("measured way of computing", found.source == "measured", recipe=str(found))
+
+
 def check_throughput(scene: Scene, report: Report, goal: float = 1.25) -> None:
     """Time the prediction against its bare forward passes, and training steps against the bare network's."""
     device, size = torch.device(scene.device), tiles_at_once(scene.spec)
@@ -275,6 +301,8 @@ def run_checks(device: str, edge: int = 160, features: int = 32, steps: int = 60
         if torch.device(device).type == "cuda":
             check_memory(scene, report)
             check_out_of_memory(scene, report)
+            check_feed(scene, report)
+            check_recipe(scene, report)
         check_throughput(scene, report)
     return report
 

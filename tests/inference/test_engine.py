@@ -94,51 +94,6 @@ def test_labels_come_back_to_the_image_s_voxels_from_another_spacing():
     assert (output.labels[6:] == 0).all()
 
 
-@pytest.mark.parametrize("shear", [0.0, 1e-7, 0.05, -0.3])
-def test_resampled_logits_are_those_of_monai_s_inverse(shear):
-    from monai.data.meta_tensor import MetaTensor
-    from monai.transforms import SpatialResample
-
-    from napari_medseg.inference.blend import Block
-    from napari_medseg.inference.resample import Resampling
-    from napari_medseg.inference.tiling import plan_tiles
-    from napari_medseg.inference.unblock import ToImageGrid
-
-    affine = scan("RAI", (1.3, 0.7, 2.1)).geometry.affine
-    source = Geometry((17, 9, 21), affine)
-    step = np.diag([1.7, 0.45, 1.0, 1.0])
-    step[:2, 1:3] += shear
-    target = Geometry((10, 19, 21), affine @ step)
-    logits = torch.randn((3, 17, 9, 21), generator=torch.Generator().manual_seed(0))
-    theirs = SpatialResample(mode="bilinear", padding_mode="border")(
-        MetaTensor(logits, affine=torch.tensor(source.affine)),
-        dst_affine=torch.tensor(target.affine),
-        spatial_size=target.shape,
-    ).as_tensor()
-    plan = plan_tiles(source.shape, (5, 4, 6), 0.25)
-    to_image, ours, labels = (
-        ToImageGrid(plan, spec(), Resampling(source, target)),
-        torch.full(theirs.shape, torch.nan),
-        [],
-    )
-    for start in plan.starts:
-        following = [
-            next((n for n in line if n > a), size)
-            for a, line, size in zip(start, plan.lines, source.shape, strict=True)
-        ]
-        box = tuple(slice(a, b) for a, b in zip(start, following, strict=True))
-        for part in to_image.add(Block(box, logits[(slice(None), *box)].clone())):
-            winners = part.winners()
-            for piece, values in part.pieces():
-                ours[(slice(None), *piece)] = values
-            labels.append((winners == ours[(slice(None), *part.box)].argmax(dim=0)).all())
-    assert all(labels)
-    # Axes that are parallel but for the rounding of a header count as parallel.
-    parallel = shear == 1e-7
-    assert torch.allclose(ours, theirs, rtol=0, atol=1e-5 if parallel else 1e-6)
-    assert parallel or (ours == theirs).float().mean() > 0.99
-
-
 def test_probabilities_sum_to_one_and_agree_with_the_labels():
     (labels, found), _ = run(scan("LAI"), spec(), probabilities=True)
     assert isinstance(found, ProbabilityMap)

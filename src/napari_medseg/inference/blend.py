@@ -135,8 +135,8 @@ class Blender:
         Where the sums are kept.
     rule : TilingRule
         Weights of a tile's voxels.
-    margin_bytes : int
-        What may be kept in memory between tiles, if `device` is the CPU.
+    margin_bytes : int, optional
+        What may be kept in memory between tiles, if `device` is the CPU; `MARGIN_BYTES` by default.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Blender:
         classes: int,
         device: torch.device,
         rule: TilingRule | None = None,
-        margin_bytes: int = MARGIN_BYTES,
+        margin_bytes: int | None = None,
     ) -> None:
         self._plan, self._classes, self._device = plan, classes, device
         self._weight = (rule or TilingRule()).importance(plan.tile, device)
@@ -156,9 +156,9 @@ class Blender:
         self._computed: set[Shape3] = set()
         self._margins = Margins()
         between_rows, between_layers = margins_of(plan, classes)
-        on_cpu = device.type == "cpu"
-        self._store_layers = on_cpu and between_rows + between_layers > margin_bytes
-        self._store_rows = on_cpu and between_rows > margin_bytes
+        allowed = MARGIN_BYTES if margin_bytes is None else margin_bytes
+        self._store_layers = device.type == "cpu" and between_rows + between_layers > allowed
+        self._store_rows = device.type == "cpu" and between_rows > allowed
         self._weights: dict[tuple[tuple[int, ...], tuple[Shape3, ...]], torch.Tensor] = {}
 
     @staticmethod
