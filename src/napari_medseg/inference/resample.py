@@ -15,6 +15,8 @@ from napari_medseg.volume import Geometry
 
 NEGLIGIBLE = 5e-5
 """Voxels by which a position may be wrong: about what a header of 32-bit numbers leaves open far from its origin."""
+KEPT_MATRICES = 256
+"""Small matrices of weights that are kept."""
 LINEAR = (False, False, False)
 
 
@@ -87,6 +89,7 @@ class Resampling:
         self.separable = bool((skew @ target.shape).max() < NEGLIGIBLE)
         """Whether the axes are parallel, as far as a header of 32-bit numbers can tell."""
         self._weights = axis_weights(source, target, nearest)
+        self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
         self.needs = tuple(self._needs(axis) for axis in range(3))
         """Along each axis, the first and the last voxel of the source that each target voxel needs; (n,) int64 each."""
 
@@ -134,17 +137,24 @@ class Resampling:
         begin = tuple(box.start for box in needed)
         if not self.separable:
             positions = self._positions(target, begin, values.shape[1:]).to(values)
-            return torch.nn.functional.grid_sample(values[None], positions, padding_mode="border", align_corners=True)[
-                0
-            ].float()
+            sampled = torch.nn.functional.grid_sample(
+                values[None], positions, padding_mode="border", align_corners=True
+            )
+            return sampled[0].float()
         # Products of small matrices: most of their numbers are zero, but nothing is gathered from memory.
-        z, y, x = (
-            weights.matrix(rows, a, size).to(values)
-            for weights, rows, a, size in zip(self._weights, target, begin, values.shape[1:], strict=True)
-        )
+        z, y, x = (self._matrix(axis, rows, needed[axis]).to(values) for axis, rows in enumerate(target))
         values = torch.matmul(y, torch.matmul(values, x.T))
         height, width = values.shape[2:]
         return torch.matmul(z, values.flatten(2)).reshape(len(values), len(z), height, width).float()
+
+    def _matrix(self, axis: int, rows: slice, needed: slice) -> torch.Tensor:
+        """Return the weights along an axis; kept, as they are used for several groups of classes."""
+        key = (axis, rows.start, rows.stop)
+        if key not in self._matrices:
+            if len(self._matrices) >= KEPT_MATRICES:
+                self._matrices.clear()
+            self._matrices[key] = self._weights[axis].matrix(rows, needed.start, needed.stop - needed.start)
+        return self._matrices[key]
 
     def _positions(self, target: Box3, first: Sequence[int], shape: Sequence[int]) -> torch.Tensor:
         """Return (1, z, y, x, 3) positions in a part of the source, for ``grid_sample`` with aligned corners."""

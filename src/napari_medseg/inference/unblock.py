@@ -23,16 +23,16 @@ def strongest(logits: torch.Tensor) -> torch.Tensor:
     """Return the index of the class with the largest logit, the first of equals, of (class, ...) logits."""
     if logits.device.type != "cpu" or logits.stride(0) == 1:
         return logits.argmax(dim=0)
-    return strongest_of(logits)
+    return strongest_of(logits, len(logits))
 
 
-def strongest_of(classes: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Return the number of the largest of several arrays, the first of equals; faster than argmax across memory."""
+def strongest_of(classes: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+    """Return the number of the largest of `count` arrays, the first of equals; faster than argmax across memory."""
     best: torch.Tensor | None = None
     for index, values in enumerate(classes):
         if best is None:
             best = values.clone()
-            winners = torch.zeros(best.shape, dtype=torch.int16, device=best.device)
+            winners = torch.zeros_like(best, dtype=torch.uint8 if count <= 256 else torch.int16)
         else:
             winners.masked_fill_(values > best, index)
             torch.maximum(best, values, out=best)
@@ -145,7 +145,7 @@ class OtherGrid:
         # Few at a time, or most of the time goes into memory that is new each time.
         exact = len(able) <= GROUP
         groups = (self._resampling.values(around[some], begin, piece, exact) for some in torch.split(able, GROUP))
-        return able[strongest_of(chain.from_iterable(groups)).long()]
+        return able[strongest_of(chain.from_iterable(groups), len(able)).long()]
 
     def pieces(self) -> Iterator[tuple[Box3, torch.Tensor]]:
         """Yield small boxes of the image's grid and their (class, z, y, x) float32 logits."""
