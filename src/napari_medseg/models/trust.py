@@ -20,7 +20,7 @@ from platformdirs import user_config_path
 from napari_medseg.errors import TrustError, WriteError
 
 REMEDY = (
-    "If you know where it comes from, say so once: the button in the panel, or "
+    "If you know where it comes from, let it run: say yes in the panel, or add it with "
     "`napari-medseg models add SOURCE --trust`."
 )
 
