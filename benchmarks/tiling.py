@@ -18,7 +18,6 @@ linear: a tiny network from 128 x 128 x 100 to 512 x 512 x 600 voxels.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -239,7 +238,9 @@ def light_network(features: int, classes: int) -> nn.Module:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process ever held."""
+    """Return the most memory that this process ever held; on Linux and macOS."""
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
