@@ -114,7 +114,7 @@ def _options(options: dict[str, Any]) -> PredictOptions:
 def _read_one(path: Path) -> Volume:
     from napari_medseg.io import read
 
-    images = [volume for volume in read(path) if volume.kind == "image"]
+    images = [volume for volume in read(path, suv=True) if volume.kind == "image"]
     if len(images) != 1:
         raise ReadError(f"{path.name} holds {len(images)} images.", "Predict on one image at a time.")
     return images[0]
