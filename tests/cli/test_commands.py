@@ -309,7 +309,7 @@ class TestProcess:
     def test_an_unexpected_error_is_one_line_too(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         import napari_medseg.io as io
 
-        def broken(_path: Path, **_options: object) -> None:
+        def broken(*_arguments: object, **_options: object) -> None:
             raise RuntimeError("first line\nsecond line")
 
         monkeypatch.setattr(io, "survey", broken)
