@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.cli.case_names import chosen
-from napari_medseg.cli.paths import by_stem
 from napari_medseg.cli.schemes import LOOK_AT, class_names, count_objects
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.data import BACKGROUND_VALUE
@@ -18,6 +17,7 @@ from napari_medseg.data.label_array import label_array
 from napari_medseg.data.sample import Scheme
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.io import read
+from napari_medseg.io.named import by_stem
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.design import Design, design_spec
 from napari_medseg.training import Case, TrainConfig, create_run

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 
 from napari_medseg.cli.console import say
-from napari_medseg.cli.paths import image_files
 from napari_medseg.cli.settings import parse
 from napari_medseg.errors import ConfigError
 from napari_medseg.io import read
+from napari_medseg.io.named import image_files
 
 MANY_CLASSES = 20
 """More values than this may be numbers of objects."""

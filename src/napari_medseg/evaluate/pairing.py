@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_medseg.errors import DataError
-from napari_medseg.io import formats
 from napari_medseg.io.format import stem
+from napari_medseg.io.named import by_stem
 
 COLUMN = "reference"
+LABEL_MAPS = "label maps"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def pair(predictions: Path, references: Path, cases: Sequence[str] | None = None
     elif predictions.is_file() and references.is_file():
         found = [Pair(stem(references), predictions, references)]
     else:
-        predicted = by_stem(predictions)
-        found = [Pair(name, predicted.get(name), path) for name, path in by_stem(references).items()]
+        predicted = by_stem(predictions, LABEL_MAPS)
+        found = [Pair(name, predicted.get(name), path) for name, path in by_stem(references, LABEL_MAPS).items()]
     if cases is not None:
         found = _chosen(found, cases, references)
     missing = [each.name for each in found if each.predicted is None]
@@ -62,30 +63,6 @@ def pair(predictions: Path, references: Path, cases: Sequence[str] | None = None
             "Give the predictions the names of their references.",
         )
     return found
-
-
-def by_stem(folder: Path) -> dict[str, Path]:
-    """Return the label maps in a folder by name without suffix.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, nothing in it, or two of one name.
-    """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.", "Check the path.")
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and _is_image(path))
-    found = {stem(path): path for path in paths}
-    if not paths:
-        raise DataError(f"{folder} holds no label maps.", "Choose the folder with the files themselves.")
-    if len(found) < len(paths):
-        twice = next(path.name for path in paths if found[stem(path)] != path)
-        raise DataError(f"{folder} holds several files named like {twice} without suffix.", "Keep one of them.")
-    return found
-
-
-def _is_image(path: Path) -> bool:
-    return any(form.matches(path) for form in formats())
 
 
 def _chosen(found: list[Pair], cases: Sequence[str], references: Path) -> list[Pair]:
@@ -108,7 +85,7 @@ def _listed(predictions: Path, path: Path) -> list[Pair]:
         raise DataError(f"{path} cannot be read as a table ({error}).", "Save it as CSV in UTF-8.") from error
     if not rows or COLUMN not in rows[0]:
         raise DataError(f"{path.name} has no column {COLUMN!r}.", "Its first line is: reference,prediction,case.")
-    known = {} if all(row.get("prediction") for row in rows) else by_stem(predictions)
+    known = {} if all(row.get("prediction") for row in rows) else by_stem(predictions, LABEL_MAPS)
     found = []
     for row in rows:
         reference = path.parent / row[COLUMN]

@@ -1,11 +1,10 @@
-"""Which images a folder on the command line means."""
+"""The images of a folder by name, to pair them with those of another folder."""
 
 from itertools import islice
 from pathlib import Path
 
 from napari_medseg.errors import DataError
-from napari_medseg.io import formats
-from napari_medseg.io.format import stem
+from napari_medseg.io.format import formats, stem
 
 FIRST_FILES = 5
 
@@ -32,8 +31,15 @@ def _is_image(path: Path) -> bool:
     return any(form.can_read(file) for file in files for form in formats())
 
 
-def by_stem(folder: Path) -> dict[str, Path]:
+def by_stem(folder: Path, what: str = "image") -> dict[str, Path]:
     """Return the images in a folder by name without suffix.
+
+    Parameters
+    ----------
+    folder : Path
+        Of images, each a file or a folder of DICOM files.
+    what : str
+        They are, for messages.
 
     Raises
     ------
@@ -47,5 +53,5 @@ def by_stem(folder: Path) -> dict[str, Path]:
             raise DataError(f"{folder} holds both {found[name].name} and {entry.name}.", "Keep one of them.")
         found[name] = entry
     if not found:
-        raise DataError(f"{folder} holds no image.", "Choose the folder with the image files themselves.")
+        raise DataError(f"{folder} holds no {what}.", "Choose the folder with the files themselves.")
     return found
