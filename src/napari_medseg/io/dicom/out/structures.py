@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from scipy.ndimage import find_objects
 
 from napari_medseg.errors import WriteError
 from napari_medseg.io.dicom.out.contours import outlines
@@ -64,7 +65,10 @@ def _structure_set(source: Source, placed: Volume, grid: Geometry) -> Dataset:
     classes = classes_in(placed)
     dataset.StructureSetROISequence = [_region(label, header, placed.derivation) for label in classes]
     labels = np.asarray(placed.data)
-    dataset.ROIContourSequence = [_contours(label, labels, grid, source) for label in classes]
+    boxes = dict(enumerate(find_objects(labels.astype(np.int32, copy=False)), start=1))
+    dataset.ROIContourSequence = [
+        _contours(label, list(_drawn(label.value, labels, boxes.get(label.value), grid, source))) for label in classes
+    ]
     dataset.RTROIObservationsSequence = [_observation(label) for label in classes]
     return dataset
 
@@ -99,22 +103,26 @@ def _observation(label: LabelClass) -> Dataset:
     return item
 
 
-def _contours(label: LabelClass, labels: NDArray[np.unsignedinteger], grid: Geometry, source: Source) -> Dataset:
+def _contours(label: LabelClass, drawn: list[Dataset]) -> Dataset:
     item = Dataset()
     item.ROIDisplayColor = [int(label.color[start : start + 2], 16) for start in (1, 3, 5)]
     item.ReferencedROINumber = label.value
-    found = list(_drawn(labels == label.value, grid, source))
-    if found:
-        item.ContourSequence = found
+    if drawn:
+        item.ContourSequence = drawn
     return item
 
 
-def _drawn(mask: NDArray[np.bool_], grid: Geometry, source: Source) -> Iterator[Dataset]:
-    """Yield the contours of a region, slice by slice."""
-    for index in np.flatnonzero(mask.any(axis=(1, 2))):
+def _drawn(
+    value: int, labels: NDArray[np.unsignedinteger], box: tuple[slice, ...] | None, grid: Geometry, source: Source
+) -> Iterator[Dataset]:
+    """Yield the contours of a class, slice by slice of the box that holds all its voxels."""
+    if box is None:
+        return
+    first = np.array([side.start for side in box])
+    for index, mask in enumerate(labels[box] == value, start=int(first[0])):
         frame = source.frames_near(LPS_TO_RAS @ (grid @ np.array((index, 0, 0))), 0.0)[0]
-        for polygon in outlines(mask[index]):
-            points = grid @ np.column_stack([np.full(len(polygon), index), polygon])
+        for polygon in outlines(mask):
+            points = grid @ np.column_stack([np.full(len(polygon), index), polygon + first[1:]])
             item = Dataset()
             item.ContourImageSequence = [reference_to(source.header_of[frame.file], frame.index)]
             item.ContourGeometricType = "CLOSED_PLANAR"
