@@ -115,6 +115,9 @@ class Conversion:
             if not np.may_share_memory(target, stored):
                 target[...] = stored
         elif slope == 1.0:
+            if stored.dtype.kind in "iu" and target.dtype.kind in "iu" and stored.itemsize == target.itemsize:
+                # The sum of two bit patterns is the same for numbers with and without sign, and needs no conversion.
+                stored = stored.view(target.dtype)
             np.add(stored, target.dtype.type(intercept), out=target, casting="unsafe", dtype=target.dtype)
         else:
             np.multiply(stored, target.dtype.type(slope), out=target, casting="unsafe", dtype=target.dtype)
