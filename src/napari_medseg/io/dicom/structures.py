@@ -55,13 +55,14 @@ def label_maps_of_structures(file: DicomFile, stacks: list[Stack]) -> list[Volum
     layers: list[tuple[NDArray[np.uint16], list[LabelClass]]] = []
     outside = 0
     for region in regions:
-        mask, left_out = _filled(region, stack.geometry)
+        planes, left_out = _filled(region, stack.geometry)
         outside += left_out
-        layer = next((one for one in layers if not (mask & (one[0] > 0)).any()), None)
+        layer = next((one for one in layers if not _hidden(planes, one[0])), None)
         if layer is None:
             layer = (np.zeros(stack.geometry.shape, np.uint16), [])
             layers.append(layer)
-        layer[0][mask] = region.label.value
+        for k, mask in planes.items():
+            layer[0][k][mask] = region.label.value
         layer[1].append(region.label)
     return [_volume(file, stack.geometry, layers, number, outside) for number in range(len(layers))]
 
@@ -147,9 +148,14 @@ def _slice_of(contour: NDArray[np.float64], grid: Geometry) -> int | None:
     return nearest if fits else None
 
 
-def _filled(region: Region, grid: Geometry) -> tuple[NDArray[np.bool_], int]:
-    """Return the voxels whose centres lie inside, contours in contours being holes, and how many fit no slice."""
-    mask = np.zeros(grid.shape, bool)
+def _hidden(planes: dict[int, NDArray[np.bool_]], labels: NDArray[np.uint16]) -> bool:
+    """Return whether a region has a voxel that another one of the same layer has."""
+    return any(bool((labels[k][mask] > 0).any()) for k, mask in planes.items())
+
+
+def _filled(region: Region, grid: Geometry) -> tuple[dict[int, NDArray[np.bool_]], int]:
+    """Return by slice the voxels whose centres lie inside, contours in contours being holes, and how many fit none."""
+    planes: dict[int, NDArray[np.bool_]] = {}
     outside = 0
     for contour in region.contours:
         k = _slice_of(contour, grid)
@@ -158,5 +164,5 @@ def _filled(region: Region, grid: Geometry) -> tuple[NDArray[np.bool_], int]:
             continue
         index = grid.to_index(contour)
         rows, columns = polygon(index[:, 1], index[:, 2], grid.shape[1:])  # type: ignore[no-untyped-call]
-        mask[k, rows, columns] ^= True
-    return mask, outside
+        planes.setdefault(k, np.zeros(grid.shape[1:], bool))[rows, columns] ^= True
+    return planes, outside
