@@ -16,6 +16,7 @@ linear: a tiny network from 128 x 128 x 100 to 512 x 512 x 600 voxels.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -340,7 +341,10 @@ def main() -> None:
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.part:
-        print(json.dumps(PARTS[chosen.part]()))
+        with contextlib.redirect_stdout(sys.stderr):
+            # Others print what is not JSON.
+            found = PARTS[chosen.part]()
+        print(json.dumps(found))
         return
     names = [name for name in PARTS if name.split("-")[0] in chosen.parts]
     parts = {}

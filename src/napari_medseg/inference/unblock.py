@@ -119,9 +119,15 @@ class OtherGrid:
             return None
         shape = tuple(rows.stop - rows.start for rows in self.box)
         winners = torch.zeros(shape, dtype=torch.int16, device=self._source.device)
-        for piece in pieces_of(self.box):
-            own = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, self.box, strict=True))
-            winners[own] = self._winners_of(self._source, piece)
+        threads = torch.get_num_threads()
+        try:
+            # Pieces are so small that threads would mostly wait for each other.
+            torch.set_num_threads(1)
+            for piece in pieces_of(self.box):
+                own = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, self.box, strict=True))
+                winners[own] = self._winners_of(self._source, piece)
+        finally:
+            torch.set_num_threads(threads)
         return winners
 
     def _winners_of(self, source: torch.Tensor, piece: Box3) -> torch.Tensor:
