@@ -1,7 +1,7 @@
-"""Time to read a CT series and NIfTI files, and to list a folder of many files, side by side with the usual readers.
+"""Time to read a CT series and NIfTI files, side by side with the usual readers.
 
-    python benchmarks/io.py                     512x512x400 and 10,000 files, some four minutes on two cores
-    python benchmarks/io.py --slices 40 --files 1000
+    python benchmarks/io.py                     512x512x400, some three minutes on two cores
+    python benchmarks/io.py --slices 40         a quick look
     python benchmarks/io.py --json io.json      also write the figures
 
 Every reader runs in a process of its own on files that are in the page cache. The readers take turns, and the shortest
@@ -17,7 +17,6 @@ dcm2niix writes its result to the disk. A reader that is not installed is left o
 import argparse
 import importlib.util
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -258,72 +257,10 @@ def report(results: dict[str, dict[str, dict[str, float]]]) -> dict[str, object]
     return {"speedup_over_best_peer": speedups, "peak_over_array": max(peaks), "seconds": results}
 
 
-def write_many(folder: Path, count: int) -> None:
-    """Write small slices of series of 100, in folders of one series each, as if they had been there for long."""
-    from pydicom import dcmread
-
-    write_dicom(np.zeros((1, SIDE, SIDE), np.int16), folder / "first", None)
-    (first,) = (folder / "first").iterdir()
-    ds = dcmread(first)
-    ds.Rows = ds.Columns = 16
-    ds.PixelData = bytes(2 * 16 * 16)
-    ds.PatientName, ds.StudyDescription, ds.SeriesDescription = "Somebody^Else", "Study", "Series"
-    shutil.rmtree(folder / "first")
-    for number in range(count):
-        series, index = divmod(number, 100)
-        ds.SeriesInstanceUID, ds.SeriesNumber, ds.InstanceNumber = f"1.2.3.{series}", series, index
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{series}.{index}"
-        ds.ImagePositionPatient = [-200.0, -200.0, float(index)]
-        path = folder / f"series{series:03d}" / f"{index:04d}"
-        path.parent.mkdir(exist_ok=True)
-        ds.save_as(path, enforce_file_format=True)
-        os.utime(path, ns=(10**18, 10**18))
-
-
-def pydicom_list(folder: Path) -> int:
-    """List series with the usual loop over headers, and return their number."""
-    from pydicom import dcmread
-
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return len({dcmread(path, stop_before_pixels=True).SeriesInstanceUID for path in files})
-
-
-def run_scan(count: int) -> dict[str, float]:
-    """Return seconds to list a folder: pydicom's, ours the first time, in the same session again, in the next one."""
-    from napari_medseg.io import scan
-    from napari_medseg.io.dicom.memory import HEADERS
-
-    def timed(list_series: Callable[[Path], int]) -> float:
-        start = time.perf_counter()
-        if list_series(folder) != -(-count // 100):
-            raise SystemExit("a series is missing")
-        return time.perf_counter() - start
-
-    def ours_list(folder: Path) -> int:
-        return len(scan(folder))
-
-    found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as root:
-        folder = Path(root) / "files"
-        folder.mkdir()
-        write_many(folder, count)
-        for turn in range(3):
-            HEADERS.forget()
-            os.environ["NAPARI_MEDSEG_HOME"] = f"{root}/home{turn}"
-            steps = {"pydicom": pydicom_list, "first": ours_list, "again": ours_list, "next session": ours_list}
-            for name, step in steps.items():
-                if name == "next session":
-                    HEADERS.forget()
-                found[name] = min(timed(step), found.get(name, float("inf")))
-    print(f"\nListing {count} files: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
-    return found
-
-
 def main() -> None:
     """Write the files, run the readers, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=400, help="of the series, 512x512 each")
-    parser.add_argument("--files", type=int, default=10_000, help="of the folder that is listed; 0 leaves it out")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--serve", nargs=2, metavar=("READER", "WARM"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -341,8 +278,6 @@ def main() -> None:
                 paths[kind] = Path(folder) / f"volume-{size}{suffix}"
                 write_nifti(volume, paths[kind])
         figures = report(run(kinds, warm))
-    if arguments.files:
-        figures["scan_seconds"] = run_scan(arguments.files)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1))
 
