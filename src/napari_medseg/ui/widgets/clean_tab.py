@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_medseg.errors import ConfigError
 from napari_medseg.inference.postprocess import Merge, PostProcessing
@@ -32,7 +32,7 @@ from napari_medseg.ui.settings import recall, remember
 from napari_medseg.ui.widgets.desk import Desk, Legend, buttons, layer_classes
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.number_table import NumberTable
-from napari_medseg.ui.widgets.section import SPACING
+from napari_medseg.ui.widgets.section import stacked
 from napari_medseg.ui.widgets.step_list import StepList
 from napari_medseg.ui.widgets.step_row import TITLES
 from napari_medseg.volume import Volume
@@ -92,9 +92,7 @@ class CleanTab(QWidget):
         self.table = NumberTable("Voxels that each class loses and gains", self)
         self.legend = Legend(CHANGES, self)
         self.undo_button, self.redo_button = QPushButton("Undo", self), QPushButton("Redo", self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         layout.addWidget(self.steps)
         layout.addLayout(buttons(self.preview_button, self.apply_button))
         layout.addWidget(self.table)

@@ -3,7 +3,7 @@
 from functools import partial
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
 
 from napari_medseg.errors import ConfigError
 from napari_medseg.io import read
@@ -18,7 +18,7 @@ from napari_medseg.ui.widgets.desk import CsvButton, Desk, Legend, buttons, laye
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_labels
 from napari_medseg.ui.widgets.number_table import NumberTable
-from napari_medseg.ui.widgets.section import SPACING, rows
+from napari_medseg.ui.widgets.section import rows, stacked
 from napari_medseg.volume import Volume
 
 TARGET = "napari_medseg.results.jobs:compare_labels"
@@ -53,9 +53,7 @@ class CompareTab(QWidget):
         self.table = NumberTable("Overlap, distance of the surfaces, and volumes of each class", self)
         self.legend = Legend(ERRORS, self)
         self.save_button = CsvButton(desk, self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         layout.addLayout(rows(("Reference", self.reference), ("Tolerance", self.tolerance)))
         layout.addWidget(self.compare_button)
         layout.addWidget(self.table)

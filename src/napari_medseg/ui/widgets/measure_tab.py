@@ -3,7 +3,7 @@
 import time
 
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_medseg.results import Measures
 from napari_medseg.ui.connections import Connections
@@ -12,7 +12,7 @@ from napari_medseg.ui.widgets.desk import CsvButton, Desk, buttons, layer_classe
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
 from napari_medseg.ui.widgets.number_table import NumberTable
-from napari_medseg.ui.widgets.section import SPACING, rows
+from napari_medseg.ui.widgets.section import rows, stacked
 
 TARGET = "napari_medseg.results.jobs:measure_labels"
 
@@ -41,9 +41,7 @@ class MeasureTab(QWidget):
         self.measure_button.setToolTip("Measure each class in the background")
         self.table = NumberTable("Positions are RAS+ mm. The same numbers are in the layer's features table", self)
         self.save_button = CsvButton(desk, self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         layout.addLayout(rows(("Intensity of", self.image)))
         layout.addWidget(self.measure_button)
         layout.addWidget(self.table)

@@ -4,13 +4,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_medseg.inference import PredictOptions
 from napari_medseg.inference.postprocess import PostProcessing
 from napari_medseg.ui.forms import Form
 from napari_medseg.ui.settings import recall, remember
-from napari_medseg.ui.widgets.section import SPACING, folded
+from napari_medseg.ui.widgets.section import folded, stacked
 from napari_medseg.ui.widgets.step_list import StepList
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ class PredictSetup(QWidget):
         self.flips = FlipChoice(self)
         self.form.native.layout().insertRow(3, "Mirrored views", self.flips)
         self.steps = StepList(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         self.after = folded("After the network", self.steps)
         self.advanced = folded("Advanced", self.form.native)
         layout.addWidget(self.after)

@@ -33,6 +33,14 @@ def add_row(layout: QFormLayout, words: str, widget: QWidget) -> None:
     layout.addRow(label, widget)
 
 
+def stacked(owner: QWidget) -> QVBoxLayout:
+    """Give a widget that is part of a panel its layout, from top to bottom without a margin, and return it."""
+    layout = QVBoxLayout(owner)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(SPACING)
+    return layout
+
+
 def beside(main: QWidget, *others: QWidget) -> QWidget:
     """Return widgets in a row, of which the first takes the room and lends its tooltip."""
     whole = QWidget()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QPushButton, QWidget
 
 from napari_medseg.results import Mesh, Surface, write_meshes
 from napari_medseg.ui.background import in_background
@@ -16,7 +16,7 @@ from napari_medseg.ui.widgets.class_menu import ClassMenu
 from napari_medseg.ui.widgets.desk import Desk, buttons, layer_classes
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.number_table import NumberTable
-from napari_medseg.ui.widgets.section import SPACING, rows
+from napari_medseg.ui.widgets.section import rows, stacked
 
 TARGET = "napari_medseg.results.jobs:make_surfaces"
 FILTERS = "STL (*.stl);;OBJ (*.obj)"
@@ -59,9 +59,7 @@ class SurfacesTab(QWidget):
         self.save_button = QPushButton("Save STL or OBJ…", self)
         self.save_button.setToolTip("Write the surfaces that are shown, in LPS millimetres as 3D Slicer expects them")
         self.table = NumberTable("What each surface encloses, and its area", self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         layout.addLayout(rows(("Classes", self.classes), ("Smoothing", self.smoothing)))
         layout.addLayout(buttons(self.show_button, self.save_button))
         layout.addWidget(self.table)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from napari_medseg.errors import ConfigError
 from napari_medseg.models.design import Design
@@ -12,7 +12,7 @@ from napari_medseg.ui.run_layout import TrainPlan
 from napari_medseg.ui.settings import recall, remember
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
-from napari_medseg.ui.widgets.section import SPACING, add_row, folded, rows
+from napari_medseg.ui.widgets.section import add_row, folded, rows, stacked
 
 if TYPE_CHECKING:
     from napari_medseg.models import Bundle
@@ -50,9 +50,7 @@ class TrainSetup(QWidget):
             "Tick only if every voxel of a class is painted, as in a finished segmentation. "
             "Otherwise what is not painted counts as not looked at, and background is painted like a class."
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = stacked(self)
         layout.addWidget(self.complete)
         form = rows(("Start from", self.start), ("Name", self.name))
         self.design.add_rows_to(form)
