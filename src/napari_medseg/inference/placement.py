@@ -114,8 +114,8 @@ class Placement:
 def channels_first(volume: Volume, channels: int, model: str) -> NDArray[Any]:
     """Return the (channel, ...) array of an image for a network with `channels` inputs.
 
-    Colours or one leading axis become channels. An alpha channel that the network does not want is dropped; a grey image
-    is taken for a network of colours, and a picture in colour whose colours are equal for a network of one channel.
+    Colours or one leading axis become channels. An alpha channel that the network does not want is dropped; a grey
+    image is taken for a network of colours, and a picture of equal colours for a network of one channel.
 
     Raises
     ------
