@@ -6,11 +6,10 @@ from typing import Any
 
 from napari_medseg.jobs import cluster_task
 
-LOG = Path(os.environ["CLUSTER_TEST_LOG"])
-
 
 def note(what: str, case: str) -> None:
-    with (LOG / f"{os.getpid()}.log").open("a") as file:
+    log = Path(os.environ["CLUSTER_TEST_LOG"])
+    with (log / f"{os.getpid()}.log").open("a") as file:
         file.write(f"{what} {case}\n")
 
 
