@@ -64,6 +64,8 @@ class EpochEnd(Event):
     """Dice per foreground class name on held-out annotated voxels; None when nothing could be held out."""
     is_best: bool
     seconds: float
+    scores: dict[str, float] | None = None
+    """Other scores than Dice, such as ``{"auc": 0.98}`` of a classification."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,9 @@ def test_given_strides_are_taken():
 
 @pytest.mark.parametrize("architecture", [a.name for a in architectures()])
 def test_definitions_survive_json(architecture):
-    config = network_def(spec(architecture)).to_config()
+    known = registry_module.architecture(architecture)
+    fields = {"dims": known.dims[-1], "patch_size": (96,) * known.dims[-1], "task": known.tasks[0]}
+    config = network_def(spec(architecture, **fields)).to_config()
     assert json.loads(json.dumps(config)) == config
 
 

@@ -131,9 +131,10 @@ def _show(event: Event, bars: Bars, task: TaskID) -> None:
             left = seconds / step * (steps - step) if step else 0.0
             rest = f"step {step}/{steps}, loss {loss:.3f}, {duration(left)} left"
             bars.update(task, description="Training", completed=step, total=steps, rest=rest, visible=True)
-        case EpochEnd(step, loss, dice, is_best, _seconds):
+        case EpochEnd(step, loss, dice, is_best, _seconds, other):
             scores = "not validated" if dice is None else f"Dice {scores_text(dice)}"
-            best = ", the best so far" if is_best and dice is not None else ""
+            scores = scores if other is None else scores_text(other)
+            best = ", the best so far" if is_best and (dice or other) is not None else ""
             bars.console.print(f"step {step}: loss {loss:.3f}, {scores}{best}", markup=False)
         case Note(text, level):
             bars.console.print(f"Warning: {text}" if level == "warning" else text, markup=False)

@@ -75,6 +75,37 @@ def segmentation(
     _print(report)
 
 
+@commands.command()
+def classification(
+    predictions: Annotated[Path, typer.Option(help="predictions.csv, or the folder that holds it.")],
+    references: Annotated[
+        Path, typer.Option(help="CSV with columns image,label[,split], .npz file, or folder with one folder per class.")
+    ],
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all scores to FILE.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report with plots to FILE.")
+    ] = None,
+    sensitivity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Find the threshold of each class that reaches it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Score predicted classes and probabilities, with intervals; of a table with a test split, that split alone."""
+    from napari_medseg.cli.classification import print_report
+    from napari_medseg.evaluate.classification import evaluate_classification
+    from napari_medseg.evaluate.tables import read_answers
+
+    answers = read_answers(predictions, references)
+    report = evaluate_classification(answers, sensitivity, seed)
+    if json_file is not None:
+        _write(json_file, report.model_dump_json(indent=1))
+    if html_file is not None:
+        from napari_medseg.evaluate.classification_html import classification_html
+
+        _write(html_file, classification_html(report, answers, predictions.name))
+    print_report(report)
+
+
 def _write(path: Path, text: str) -> None:
     from napari_medseg.io.writing import replacing
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_medseg.cli.console import follow, out, print_json
-from napari_medseg.errors import DataError
+from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.progress import Control, Note, Progress
 
 if TYPE_CHECKING:
@@ -46,13 +46,22 @@ def predict(
     redo: Annotated[bool, typer.Option("--redo", help="Predict again on images that are done already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else to standard output.")] = False,
 ) -> None:
-    """Predict label maps, each on the exact grid of its image; goes on where it was interrupted."""
+    """Predict label maps, each on the exact grid of its image; goes on where it was interrupted.
+
+    A model for classification writes predictions.csv instead.
+    """
+    from napari_medseg.cli.classification import predict_classes
     from napari_medseg.cli.settings import build, parse
     from napari_medseg.inference import PredictOptions
     from napari_medseg.inference.cases import CasesResult, PredictRequest
 
-    options = build(PredictOptions, parse(settings or []))
     model = find_model(bundle) if not ensemble else find_ensemble([bundle, *ensemble])
+    if model.spec.task == "classification":
+        if cluster or cases:
+            raise ConfigError("--cluster and --cases are not for a classification.", "Leave them out.")
+        predict_classes(model, sources, out_folder, settings or [], as_json)
+        return
+    options = build(PredictOptions, parse(settings or []))
     control = Control()
     request = PredictRequest.of(model, out_folder, options=options, format=file_format, redo=redo)
     problems: list[str] = []

@@ -57,6 +57,41 @@ def segmentation(
     train_run(out_folder)
 
 
+@commands.command()
+def classification(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run; the model will be in its 'bundle'.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with one folder per class, folder of images, or .npz file.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="CSV with columns image,label[,split][,patient].")] = None,
+    init: Annotated[Path | None, typer.Option(help="Model folder to start from.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Most time to train.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of training or of the network.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+) -> None:
+    """Train a model that tells the class of whole images; the settings are listed in its documentation."""
+    from napari_medseg.cli.classification import train_classification
+    from napari_medseg.cli.settings import parse
+    from napari_medseg.training import RunFolder
+
+    values = parse(settings or [])
+    # Who counts epochs does not want a clock.
+    if "epochs" in values:
+        values.setdefault("minutes", None)
+    if minutes is not None:
+        values["minutes"] = minutes
+    if resume and RunFolder(out_folder).config.exists():
+        if values or init or labels:
+            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
+        train_classification(out_folder, None, None, {})
+    elif images is None:
+        raise ConfigError("--images says what to train on.", "Give it, or --resume a run.")
+    else:
+        train_classification(out_folder, (images, labels), init, values)
+
+
 def train_run(folder: Path) -> None:
     """Train in a run's folder, from its last checkpoint if it has one, and print where the model is.
 

@@ -58,8 +58,7 @@ def html_report(report: SegmentationReport, name: str = "predictions", other: st
         parts += ["<h2>Compared with " + escape(other or "the other") + "</h2>", _failures(report.comparison.failures)]
         parts += [_tests(report.comparison), paired_plot(report, name, other or "the other")]
     parts += ["<h2>Cases</h2>", _case_table(report, report.cases), f"<p>{NOTES}</p>"]
-    head = f'<meta charset="utf-8"><title>{escape(name)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return page(name, parts)
 
 
 def _headings(report: SegmentationReport) -> list[str]:
@@ -80,12 +79,12 @@ def _class_table(report: SegmentationReport) -> str:
                 values[index] += f" ({form.format(interval.low)} to {form.format(interval.high)})"
         count = sum(name in scores for scores in report.cases.values())
         rows.append([name, str(count), *values])
-    return _table(["class", "cases", *_headings(report)], rows)
+    return html_table(["class", "cases", *_headings(report)], rows)
 
 
 def _case_table(report: SegmentationReport, cases: Scores) -> str:
     rows = [[case, name, *_values(each)] for case, scores in cases.items() for name, each in scores.items()]
-    return _table(["case", "class", *_headings(report)], rows, failed=set(report.failures))
+    return html_table(["case", "class", *_headings(report)], rows, failed=set(report.failures))
 
 
 def _tests(comparison: Comparison) -> str:
@@ -96,7 +95,7 @@ def _tests(comparison: Comparison) -> str:
             interval = "–" if found is None else f"{found.low:+.3f} to {found.high:+.3f}"
             values = (f"{test.difference:+.3f}", interval, f"{test.p:.3g}", f"{test.p_holm:.3g}")
             rows.append([metric, name, str(test.cases), *values])
-    return _table(["score", "class", "cases", "mean difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"], rows)
+    return html_table(["score", "class", "cases", "mean difference", "95 % interval", "p (Wilcoxon)", "p (Holm)"], rows)
 
 
 def _failures(failures: dict[str, str]) -> str:
@@ -106,7 +105,14 @@ def _failures(failures: dict[str, str]) -> str:
     return f'<div class="failed"><p>{len(failures)} cases without a usable prediction:</p><ul>{entries}</ul></div>'
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], failed: set[str] | None = None) -> str:
+def page(title: str, parts: Iterable[str]) -> str:
+    """Return a page of HTML that needs no other file."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]], failed: set[str] | None = None) -> str:
+    """Return a table; rows whose first cell is in `failed` are marked."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     lines = []
     for row in rows:

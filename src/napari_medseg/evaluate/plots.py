@@ -23,7 +23,7 @@ def metric_plot(report: SegmentationReport) -> str:
     """Return Dice, NSD and HD95 of every case, by class, with the mean and its interval."""
     names = class_names(report.cases)[:MOST_CLASSES]
     titles = {"dice": "Dice", "nsd": f"NSD at {report.tolerance:g} {report.unit}", "hd95": f"HD95 ({report.unit})"}
-    figure, axes = _figure(len(titles), 1.2 + 0.28 * len(names))
+    figure, axes = new_figure(len(titles), 1.2 + 0.28 * len(names))
     for axis, (metric, title) in zip(axes, titles.items(), strict=True):
         for row, name in enumerate(names):
             values = _defined(report, name, metric)
@@ -38,7 +38,7 @@ def metric_plot(report: SegmentationReport) -> str:
         axis.set_title(title)
         if metric != "hd95":
             axis.set_xlim(-0.02, 1.02)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def volume_plot(report: SegmentationReport) -> str:
@@ -46,21 +46,21 @@ def volume_plot(report: SegmentationReport) -> str:
     names = [name for name in class_names(report.cases) if _defined(report, name, "reference_ml")][:MOST_CLASSES]
     if not names:
         return ""
-    figure, (axis,) = _figure(1, 4.2)
+    figure, (axis,) = new_figure(1, 4.2)
     for name in names:
         _points(axis, _defined(report, name, "reference_ml"), _defined(report, name, "predicted_ml"), label=name)
     low, high = axis.get_xlim()
     axis.plot([low, high], [low, high], color="#9aa5b1", linewidth=1)
     axis.set(xlabel="reference (ml)", ylabel="predicted (ml)", title="Volume")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def paired_plot(report: SegmentationReport, name: str, other: str) -> str:
     """Return the Dice of both models on every case, by class."""
     if report.comparison is None:
         return ""
-    figure, (axis,) = _figure(1, 4.2)
+    figure, (axis,) = new_figure(1, 4.2)
     for label in class_names(report.cases)[:MOST_CLASSES]:
         found = [
             (second[label].dice, first[label].dice)
@@ -72,7 +72,7 @@ def paired_plot(report: SegmentationReport, name: str, other: str) -> str:
     axis.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1)
     axis.set(xlabel=f"Dice, {other}", ylabel=f"Dice, {name}", title="Each point is a case")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def _defined(report: SegmentationReport, name: str, metric: str) -> list[float]:
@@ -88,7 +88,8 @@ def _spread(count: int) -> np.ndarray:
     return np.clip(np.random.default_rng(0).normal(0, SPREAD, count), -0.35, 0.35)
 
 
-def _figure(columns: int, height_inches: float) -> "tuple[Figure, list[Axes]]":
+def new_figure(columns: int, height_inches: float) -> "tuple[Figure, list[Axes]]":
+    """Return an empty figure with plots beside each other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11 if columns > 1 else 6.5, max(height_inches, 2.0)), layout="constrained")
@@ -100,7 +101,7 @@ def _figure(columns: int, height_inches: float) -> "tuple[Figure, list[Axes]]":
     return figure, axes
 
 
-def _svg(figure: "Figure") -> str:
+def svg_text(figure: "Figure") -> str:
     """Return the picture itself, without the declarations that only a file of its own has."""
     import matplotlib
 

@@ -129,7 +129,7 @@ def _as_a_whole(values: NDArray[Any], spec: ModelSpec, placement: Placement, not
         image, geometry = _spaced(image, geometry, spec.spacing)
     matter = None if spec.air_below is None else (image >= spec.air_below).any(dim=0)
     name, arguments = intensity_transform(spec.intensity)
-    normalised = _transform(name, arguments)(image).numpy()
+    normalised = transform_named(name, arguments)(image).numpy()
     has_matter = None if matter is None else lambda box: bool(matter[box].any())
     return ModelGrid(normalised, lambda part: part, placement, geometry, has_matter, notes)
 
@@ -190,10 +190,10 @@ def _measured(values: NDArray[Any], intensity: Intensity) -> Normalise:
         name = "ScaleIntensityRange"
         limits = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0}
         arguments = limits | {"clip": intensity.kind == "percentile"}
-    return _transform(name, arguments)
+    return transform_named(name, arguments)
 
 
-def _transform(name: str, arguments: dict[str, Any]) -> Normalise:
+def transform_named(name: str, arguments: dict[str, Any]) -> Normalise:
     """Return a transform of MONAI's by name, on plain float32 tensors."""
     from monai.transforms.intensity import array as transforms
 

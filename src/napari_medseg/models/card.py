@@ -5,6 +5,9 @@ from napari_medseg.models.family import citation, runs_in_monai, title
 from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.models.spec import ModelSpec
 
+VERBS = {"segmentation": "Segments", "classification": "Tells apart"}
+TILES = {"segmentation": "tiles of", "classification": "images brought to"}
+
 
 def model_card(spec: ModelSpec) -> str:
     """Return ``docs/README.md`` in Markdown."""
@@ -13,14 +16,14 @@ def model_card(spec: ModelSpec) -> str:
     citations = [f"- {text}" for text in (spec.citation, citation(spec)) if text]
     parts = [
         f"# {spec.name}",
-        spec.description or f"Segments {', '.join(c.name for c in spec.foreground)}.",
+        spec.description or f"{VERBS[spec.task]} {', '.join(c.name for c in spec.foreground)}.",
         "For research only; not a medical device.",
         "## Input",
         _input_text(spec),
         "## Output",
         "\n".join(["| value | class | colour |", "|---|---|---|", *rows]),
         "## Network",
-        f"{title(spec)}, {spec.dims}D, tiles of {' x '.join(map(str, spec.patch_size))} voxels.",
+        f"{title(spec)}, {spec.dims}D, {TILES[spec.task]} {' x '.join(map(str, spec.patch_size))} voxels.",
         "## Measured on held-out data",
         "\n".join(["| measure | value |", "|---|---|", *scores]) if scores else "Nothing was held out.",
         "## Training data",
@@ -45,6 +48,7 @@ def _input_text(spec: ModelSpec) -> str:
         "minmax": "smallest and largest value to 0 and 1",
         "percentile": f"percentiles {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
         "window": f"values {rule.low:g} and {rule.high:g} to 0 and 1, clipped",
+        "fixed": f"values {rule.low:g} and {rule.high:g} to 0 and 1, not clipped",
     }[rule.kind]
     axes = f"axes in the directions {spec.axcodes}" if spec.axcodes else "array axes as stored (z, y, x)"
     size = f"{' x '.join(f'{s:g}' for s in spec.spacing)} mm" if spec.spacing else "the image's own voxel size"

@@ -36,7 +36,7 @@ def intensity_transform(intensity: Intensity) -> tuple[str, Json]:
         return "NormalizeIntensity", {"nonzero": intensity.nonzero}
     if intensity.kind == "minmax":
         return "ScaleIntensity", {"minv": 0.0, "maxv": 1.0}
-    limits = {"b_min": 0.0, "b_max": 1.0, "clip": True}
+    limits = {"b_min": 0.0, "b_max": 1.0, "clip": intensity.kind != "fixed"}
     if intensity.kind == "percentile":
         return "ScaleIntensityRangePercentiles", {"lower": intensity.low, "upper": intensity.high, **limits}
     return "ScaleIntensityRange", {"a_min": intensity.low, "a_max": intensity.high, **limits}
@@ -57,13 +57,13 @@ def metadata(spec: ModelSpec) -> Json:
         "channel_def": {str(k): f"channel {k}" if spec.channels > 1 else "image" for k in range(spec.channels)},
     }
     labels = {
-        "type": "image",
-        "format": "segmentation",
+        "type": "image" if spec.task == "segmentation" else "probabilities",
+        "format": spec.task,
         "num_channels": spec.outputs,
-        "spatial_shape": shape,
+        "spatial_shape": shape if spec.task == "segmentation" else [],
         "dtype": "float32",
         "value_range": [],
-        "is_patch_data": True,
+        "is_patch_data": spec.task == "segmentation",
         "channel_def": {str(k): c.name for k, c in enumerate(spec.classes[-spec.outputs :])},
     }
     return {

@@ -37,4 +37,4 @@ def is_registered(spec: ModelSpec) -> bool:
 
 def runs_in_monai(spec: ModelSpec) -> bool:
     """Return whether MONAI alone gives the same labels from our configuration."""
-    return is_registered(spec) and spec.pipeline is None and spec.output == "classes"
+    return spec.task == "segmentation" and is_registered(spec) and spec.pipeline is None and spec.output == "classes"

@@ -64,6 +64,8 @@ class Architecture(Generic[OptionsT]):
     dims: tuple[int, ...] = (2, 3)
     """Numbers of dimensions it can have."""
     citation: str = ""
+    tasks: tuple[str, ...] = ("segmentation",)
+    """What it can be trained for; see `ModelSpec.task`."""
 
     def network_def(self, spec: ModelSpec) -> NetworkDef:
         """Return the definition of the network that `spec` describes.
@@ -77,6 +79,11 @@ class Architecture(Generic[OptionsT]):
             raise BundleError(
                 f"{spec.name}: {self.title} cannot have {spec.dims} dimensions.",
                 f"Choose {' or '.join(map(str, self.dims))} dimensions.",
+            )
+        if spec.task not in self.tasks:
+            raise BundleError(
+                f"{spec.name}: {self.title} is not for {spec.task}, but for {' and '.join(self.tasks)}.",
+                "Choose another architecture.",
             )
         try:
             options = self.options.model_validate(spec.options)
@@ -93,7 +100,13 @@ _REGISTERED: dict[str, Architecture[Any]] = {}
 
 
 def register(
-    name: str, *, title: str, options: type[OptionsT], dims: tuple[int, ...] = (2, 3), citation: str = ""
+    name: str,
+    *,
+    title: str,
+    options: type[OptionsT],
+    dims: tuple[int, ...] = (2, 3),
+    citation: str = "",
+    tasks: tuple[str, ...] = ("segmentation",),
 ) -> Callable[[Callable[[ModelSpec, OptionsT], NetworkDef]], Callable[[ModelSpec, OptionsT], NetworkDef]]:
     """Make an architecture known; decorates the function that defines it.
 
@@ -111,6 +124,8 @@ def register(
         Numbers of dimensions it can have.
     citation : str
         Where it was published.
+    tasks : tuple of str
+        What it can be trained for; see `ModelSpec.task`.
 
     Raises
     ------
@@ -121,7 +136,7 @@ def register(
     def decorate(define: Callable[[ModelSpec, OptionsT], NetworkDef]) -> Callable[[ModelSpec, OptionsT], NetworkDef]:
         if name in _REGISTERED:
             raise ValueError(f"there are two architectures named {name!r}")
-        _REGISTERED[name] = Architecture(name, title, options, define, dims, citation)
+        _REGISTERED[name] = Architecture(name, title, options, define, dims, citation, tasks)
         return define
 
     return decorate
@@ -177,7 +192,7 @@ def build(spec: ModelSpec) -> "nn.Module":
     """Return the network that `spec` describes, with fresh random weights.
 
     Input is (batch, channel, z, y, x) float32 of `spec.patch_size`, or (batch, channel, y, x) for two dimensions;
-    output has one channel of logits per class.
+    output has one channel of logits per class. That of a classification is (batch, class).
 
     Raises
     ------

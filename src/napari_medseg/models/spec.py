@@ -18,11 +18,12 @@ class Intensity(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Literal["zscore", "minmax", "percentile", "window"] = "zscore"
+    kind: Literal["zscore", "minmax", "percentile", "window", "fixed"] = "zscore"
     """``zscore``: subtract the mean and divide by the standard deviation (``NormalizeIntensity``). ``minmax``: map
     the smallest and the largest value to 0 and 1 (``ScaleIntensity``). ``percentile``: map the `low` and `high`
     percentile to 0 and 1 and clip (``ScaleIntensityRangePercentiles``). ``window``: map the values `low` and `high` to
-    0 and 1 and clip (``ScaleIntensityRange``), for calibrated units such as HU."""
+    0 and 1 and clip (``ScaleIntensityRange``), for calibrated units such as HU. ``fixed``: the same without clipping,
+    such as mean and mean plus standard deviation of all training images."""
     nonzero: bool = False
     """For ``zscore``: take mean and standard deviation over nonzero voxels only, and leave zeros at zero."""
     low: float = 0.5
@@ -48,14 +49,16 @@ class ModelSpec(BaseModel):
     """Name of a registered architecture."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Architecture's own arguments, as JSON values (features, strides, ...)."""
-    task: Literal["segmentation"] = "segmentation"
+    task: Literal["segmentation", "classification"] = "segmentation"
+    """Whether the network says a class for each voxel or one for the whole image."""
     dims: Literal[2, 3] = 3
     """Whether the network sees planes or blocks. A two-dimensional network runs on a volume slice by slice along the
     first axis of the network's grid."""
     channels: Annotated[int, Field(ge=1)] = 1
     """Number of input channels."""
     classes: tuple[LabelClass, ...] = (BACKGROUND, LabelClass(value=1, name="foreground"))
-    """Output channel k gives the probability of ``classes[k]``; the first is background (value 0)."""
+    """Output channel k gives the probability of ``classes[k]``; for segmentation the first is background
+    (value 0). A classification has no background: all classes are alike."""
     output: Literal["classes", "regions"] = "classes"
     """``regions``: the network has one channel per foreground class and none for background. Classes may overlap; a
     voxel belongs to the last class whose probability (a sigmoid of its own) is above one half."""
@@ -68,6 +71,8 @@ class ModelSpec(BaseModel):
     """Voxels of one tile, one number per dimension of the network."""
     pipeline: Pipeline | None = None
     """What is done around the network, instead of `axcodes`, `spacing` and `intensity`; None for these."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of a classification: the logits are divided by it, so that the probabilities are as sure as they are right."""
     air_below: float | None = None
     """Tiles in which no voxel of any channel reaches this value, before the intensity rule, are background and need not
     be computed: for CT for instance -500 HU. None computes every tile, as MONAI alone always does."""
@@ -87,7 +92,10 @@ class ModelSpec(BaseModel):
         if len(self.patch_size) != self.dims or min(self.patch_size) < 1:
             raise ValueError(f"patch_size {self.patch_size} needs {self.dims} positive numbers")
         values = [c.value for c in self.classes]
-        if len(values) < 2 or values[0] != 0 or len(set(values)) != len(values):
+        distinct = len(values) >= 2 and len(set(values)) == len(values)
+        if self.task == "classification" and not distinct:
+            raise ValueError(f"classes need two distinct values at least; got {values}")
+        if self.task == "segmentation" and (not distinct or values[0] != 0):
             raise ValueError(f"classes need background (0) first and distinct values; got {values}")
         if self.spacing is not None and (self.axcodes is None or min(self.spacing) <= 0):
             raise ValueError("spacing needs axcodes and positive numbers")
@@ -100,5 +108,5 @@ class ModelSpec(BaseModel):
 
     @property
     def foreground(self) -> tuple[LabelClass, ...]:
-        """The classes without background."""
-        return self.classes[1:]
+        """The classes without background; all of them for a classification."""
+        return self.classes if self.task == "classification" else self.classes[1:]

@@ -54,7 +54,7 @@ def load_checkpoint(path: Path) -> tuple[State, dict[str, Any]]:
     ConfigError
         If the file is damaged.
     """
-    content = _load(path)
+    content = load_content(path)
     values = json.loads(content.pop("state"))
     z, y, x = values.pop("patch")
     return State(patch=(z, y, x), **values), content
@@ -68,12 +68,19 @@ def save_best(path: Path, network: nn.Module, step: int, dice: dict[str, float])
 
 def load_best(path: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, float]]:
     """Return the weights, on the CPU, the step and the Dice per class that `save_best` wrote."""
-    content = _load(path)
+    content = load_content(path)
     note = json.loads(content["note"])
     return content["network"], note["step"], note["dice"]
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_content(path: Path) -> dict[str, Any]:
+    """Return what is in a file of tensors and plain values, on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If the file is damaged.
+    """
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     # The unpickler's errors for a damaged file have no common base.

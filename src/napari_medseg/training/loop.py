@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from napari_medseg.errors import Cancelled
 from napari_medseg.progress import Control, Event
+from napari_medseg.training.classification.loop import train_classification
 from napari_medseg.training.learner import NoMemory
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.result import finish
@@ -16,10 +17,17 @@ from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
 
 def train(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
-    sketched = run.load().spec.architecture == ARCHITECTURE
-    for event in train_sketch(run, control, live) if sketched else _train(run, control, resume):
+    for event in _events(run, control, resume, live):
         run.log(event)
         yield event
+
+
+def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
+    if run.task == "classification":
+        return train_classification(run, control, resume)
+    if run.load().spec.architecture == ARCHITECTURE:
+        return train_sketch(run, control, live)
+    return _train(run, control, resume)
 
 
 def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:

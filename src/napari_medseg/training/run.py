@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +14,8 @@ from napari_medseg.models.spec import ModelSpec
 from napari_medseg.progress import Event
 from napari_medseg.training.atomic import write_text
 from napari_medseg.training.config import TrainConfig
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class Case(BaseModel):
@@ -107,6 +109,14 @@ class RunFolder:
         """The model, once trained."""
         return self.path / "bundle"
 
+    @property
+    def task(self) -> str:
+        """What is trained here, as `ModelSpec.task`; a segmentation if the configuration does not say."""
+        try:
+            return str(json.loads(self.config.read_text(encoding="utf-8"))["spec"]["task"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "segmentation"
+
     def load(self) -> RunConfig:
         """Read the run's configuration.
 
@@ -115,8 +125,18 @@ class RunFolder:
         ConfigError
             If the folder holds no run, or one that cannot be understood.
         """
+        return self.read(RunConfig)
+
+    def read(self, kind: type[ConfigT]) -> ConfigT:
+        """Read the run's configuration as that of a kind of task.
+
+        Raises
+        ------
+        ConfigError
+            If the folder holds no run, or one that cannot be understood.
+        """
         try:
-            return RunConfig.model_validate_json(self.config.read_text(encoding="utf-8"))
+            return kind.model_validate_json(self.config.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"{self.path} holds no training run: {error.strerror}.", "Choose a run's folder."
@@ -194,6 +214,6 @@ def create_run(
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, TrainResult):
+    if is_dataclass(value) and not isinstance(value, type):
         return {entry.name: getattr(value, entry.name) for entry in fields(value)}
     raise TypeError(f"{type(value).__name__} has no place in the log")

@@ -20,8 +20,8 @@ BLOCK_BYTES = 1 << 18
 MAX_TEXT_BYTES = 4 << 20
 MAX_MODEL_BYTES = 8 << 30
 LOCAL = ("localhost", "127.0.0.1", "::1")
-SUMS = {40: "sha1", 64: "sha256"}
-"""Kinds of checksum, by their number of hexadecimal digits."""
+SUMS = {8: "sha256", 40: "sha1", 64: "sha256"}
+"""Kinds of checksum, by their number of hexadecimal digits; torchvision gives the first eight."""
 
 
 class DownloadError(MedsegError):
@@ -62,7 +62,7 @@ def fetch_file(address: str, path: Path, checksum: str, control: Control) -> Ite
     path : Path
         Where to.
     checksum : str
-        SHA-1 or SHA-256 that it must have, in hexadecimal; empty if its makers publish none.
+        SHA-1, SHA-256 or the first eight digits of it that the file must have; empty if its makers publish none.
     control : Control
         Cancels and pauses.
 
@@ -143,7 +143,7 @@ def _sum_of(path: Path, checksum: str) -> str:
     if kind is None:
         raise DownloadError(f"{path.name} has no checksum that is known here.", "Fetch it by hand, and add the file.")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()[: len(checksum)]
 
 
 def _refused(address: str, error: HTTPError) -> DownloadError:

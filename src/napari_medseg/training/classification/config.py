@@ -1,0 +1,81 @@
+"""The settings of a classification's training."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ClassificationConfig(BaseModel):
+    """How to learn to classify; the defaults are for ten minutes on a laptop.
+
+    Examples
+    --------
+    >>> ClassificationConfig(epochs=5).learning_rate
+    0.001
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
+    """Most time to train. The first steps are timed, and the number of steps follows. None: train for `epochs`."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """Most times that each image is seen."""
+    architecture: str = "auto"
+    """A registered architecture for classification; auto takes resnet18_small for small images, resnet18 for large ones
+    and resnet18_3d for volumes; for another size of it, see `width`."""
+    width: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Channels of the first stage of resnet18_small and cnn_small; None: 64 on a graphics processor, 32 without."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Before the last layer of torchvision's networks that have it; None for their own."""
+    image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """Edge in voxels to which images are brought; None chooses from the images, the network and the device."""
+    pretrained: str | None = None
+    """``imagenet`` fetches torchvision's weights; anything else is a file of weights for the architecture."""
+    freeze: Literal["none", "head", "staged"] = "none"
+    """Of a pretrained network. none: all layers learn, the pretrained ones at a lower rate. head: only the last layer
+    learns. staged: only the last layer in the first fifth of the steps, then all."""
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Learning rate of pretrained layers, as a share of that of the last layer."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Peak learning rate; SGD wants about ten times as much."""
+    weight_decay: Share = 0.05
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of the steps in which the learning rate rises."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 5.0
+    """Largest norm of the gradient; longer ones are shortened."""
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
+    """Images per step."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: rare classes count more, so that all count alike."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of each label that is spread over all classes."""
+    focal: Annotated[float, Field(ge=0, le=5)] = 0.0
+    """Power of the focal loss; 0 for cross-entropy."""
+    mixup: Annotated[float, Field(ge=0, le=5)] = 0.0
+    """Shape of the distribution of shares by which two images are mixed; 0 mixes none."""
+    flips: bool = False
+    """Augmentation: mirror images. Off by default, as left and right, up and down mean something in most of them."""
+    geometry: bool = True
+    """Augmentation: rotate, scale and shift a little."""
+    intensity: bool = True
+    """Augmentation: change brightness and contrast a little."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Weights that are scored and kept are a running mean with this decay per step; 0 takes the last ones."""
+    hold_out: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    """Share of the images to validate on, where the source does not say which."""
+    leaks: Literal["auto", "refuse", "drop"] = "auto"
+    """What to do with images or patients on both sides of a given split: refuse to train, or leave them out of
+    training. auto: drop for equal images of an npz file, refuse for all else."""
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Validations without a better score after which training ends."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Everything random follows from it and the step's number."""

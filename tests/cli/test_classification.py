@@ -1,0 +1,54 @@
+"""Train, predict and evaluate a classification from the command line, by folders and tables."""
+
+import csv
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Return a folder with the folders dark and bright, of 12 images each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name, value in (("dark", 40), ("bright", 160)):
+        (folder / name).mkdir()
+        for number in range(12):
+            iio.imwrite(folder / name / f"{number}.png", rng.integers(value, value + 40, (16, 14), np.uint8))
+    return folder
+
+
+def test_from_images_to_scores(command, pictures, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    settings = ("--set", "architecture=cnn_small", "--set", "width=2", "--set", "epochs=15", "--set", "batch_size=6",
+                "--set", "learning_rate=0.01", "--set", "device=cpu")  # fmt: skip
+    done = command("train", "classification", "--images", pictures, "--out", run, *settings)
+    assert done.code == 0, done.err
+    assert "on held-out images: auc" in done.out
+    done = command("predict", run / "bundle", pictures, "--out", out)
+    assert done.code == 0, done.err
+    with (out / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "predicted", "p_bright", "p_dark"]
+    assert len(rows) == 24
+    right = sum(row["image"].startswith(row["predicted"]) for row in rows)
+    assert right >= 22
+    scores, page = tmp_path / "scores.json", tmp_path / "scores.html"
+    done = command("evaluate", "classification", "--predictions", out, "--references", pictures,
+                   "--json", scores, "--html", page, "--sensitivity", "0.9")  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads(scores.read_text())["scores"]["accuracy"] == pytest.approx(right / 24)
+    assert "<svg" in page.read_text()
+
+
+def test_what_cannot_be_done_is_one_line(command, pictures, tmp_path):
+    done = command("train", "classification", "--images", pictures / "dark", "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "no folders of images named as classes" in done.err
+    done = command("train", "classification", "--out", tmp_path / "run")
+    assert (done.code, "--images says" in done.err) == (2, True)
+    done = command("train", "classification", "--images", pictures, "--out", tmp_path / "run", "--set", "rate=1")
+    assert (done.code, "no setting 'rate'" in done.err) == (2, True)
+    assert not (tmp_path / "run").exists()
