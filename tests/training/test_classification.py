@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from napari_medseg.data.labelled import Pictures
-from napari_medseg.errors import Cancelled, ConfigError
+from napari_medseg.errors import BundleError, Cancelled, ConfigError
+from napari_medseg.inference import predict
 from napari_medseg.inference.classify import classify
 from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.tasks.kinds.classification import Classification
-from napari_medseg.training import train
+from napari_medseg.training import create_run, train
 from napari_medseg.training.classification import ClassificationConfig, create_classification
 from napari_medseg.training.classification.augment import Change, changed, mixed
 from napari_medseg.training.classification.images import Material, Stack, batch_numbers
@@ -21,6 +22,7 @@ from napari_medseg.training.classification.learner import ClassifierLearner
 from napari_medseg.training.classification.run import ClassificationRun
 from napari_medseg.training.classification.scoring import fitted_temperature
 from napari_medseg.training.classification.session import Session, Standing
+from napari_medseg.volume import Volume
 
 QUICK = {
     "minutes": None,
@@ -170,6 +172,15 @@ def test_temperature_undoes_logits_that_are_too_sure():
     logits = torch.randn((4000, 3), generator=rng)
     labels = torch.multinomial(logits.softmax(dim=1), 1, generator=rng)[:, 0]
     assert fitted_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
+
+
+def test_a_classification_is_no_segmentation(tmp_path):
+    spec = start(tmp_path, epochs=1).read(ClassificationRun).spec
+    bundle = Bundle.create(spec, build(spec).state_dict())
+    with pytest.raises(BundleError, match="gives no label map"):
+        list(predict(Volume(np.zeros((12, 12), np.float32), None), bundle))
+    with pytest.raises(ConfigError, match="this trains a segmentation"):
+        create_run(tmp_path / "other", spec, [])
 
 
 def test_predictions_table(tmp_path):

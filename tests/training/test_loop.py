@@ -244,11 +244,11 @@ def test_when_memory_runs_short_the_batch_and_then_the_patch_shrink(
     original = Learner._backward
     seen: list[tuple[int, ...]] = []
 
-    def limited(self: Learner, batch: object) -> torch.Tensor:
+    def limited(self: Learner, batch: object, teacher: float) -> torch.Tensor:
         seen.append(tuple(batch.image.shape))  # type: ignore[attr-defined]
         if seen[-1][0] * np.prod(seen[-1][2:]) > 16**3:
             raise torch.OutOfMemoryError
-        return original(self, batch)  # type: ignore[arg-type]
+        return original(self, batch, teacher)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Learner, "_backward", limited)
     events = list(train(make_run(batch_size=2, patch_size=(16, 32, 16), steps=4)))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from napari_medseg.device import choose
-from napari_medseg.errors import ConfigError
+from napari_medseg.errors import BundleError, ConfigError
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.postprocess import PostProcessing, postprocess
 from napari_medseg.inference.postprocess.apply import apply_step
@@ -37,6 +37,11 @@ def predict(
     `grid` is the image on the network's grid, where `to_model_grid` was called before, in another thread.
     """
     options, control = options or PredictOptions(), control or Control()
+    if bundle.spec.task != "segmentation":
+        raise BundleError(
+            f"{bundle.spec.name} is a model for {bundle.spec.task} and gives no label map.",
+            "Choose one for segmentation; `napari-medseg predict` takes this one.",
+        )
     started = time.monotonic()
     yield Progress("Preparing", 0, 1)
     # The steps on nothing: what cannot be done is told before hours pass.

@@ -195,6 +195,10 @@ def create_run(
     run = RunFolder(Path(folder))
     if run.config.exists():
         raise ConfigError(f"{run.path} already holds a training run.", "Resume it, or choose another folder.")
+    if spec.task != "segmentation":
+        raise ConfigError(
+            f"{spec.name} is a model for {spec.task}; this trains a segmentation.", "Start from another model."
+        )
     if spec.pipeline is not None or not is_registered(spec):
         raise ConfigError(
             f"{spec.name} cannot be trained further: it is of the kind '{title(spec)}'.",
