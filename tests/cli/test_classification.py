@@ -41,6 +41,13 @@ def test_from_images_to_scores(command, pictures, tmp_path):
     assert done.code == 0, done.err
     assert json.loads(scores.read_text())["scores"]["accuracy"] == pytest.approx(right / 24)
     assert "<svg" in page.read_text()
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "a.png").write_bytes((pictures / "dark" / "0.png").read_bytes())
+    (mixed / "b.png").write_bytes(b"no picture")
+    done = command("predict", run / "bundle", mixed, "--out", out)
+    assert (done.code, "b.png" in done.err, "1 of 2 images could not" in done.err) == (2, True, True)
+    assert (out / "predictions.csv").read_text().splitlines()[1].startswith("a.png,dark,")
 
 
 def test_what_cannot_be_done_is_one_line(command, pictures, tmp_path):

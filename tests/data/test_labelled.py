@@ -61,7 +61,7 @@ def test_tables_name_images_with_or_without_suffix_and_numbers_sort_as_numbers(t
     for name in ("x", "y", "z"):
         save(tmp_path / "images" / f"{name}.png")
     rows = [{"image": "x.png", "label": 10, "split": "train"}, {"image": "y", "label": 9, "split": "valid"},
-            {"image": "z", "label": 10, "split": ""}]  # fmt: skip
+            {"image": "images/z", "label": 10, "split": ""}]  # fmt: skip
     found = find_labelled(tmp_path / "images", table(tmp_path / "labels.csv", rows))
     assert found.classes == ("9", "10")
     assert found.labels.tolist() == [1, 0, 1]

@@ -172,6 +172,8 @@ def test_temperature_undoes_logits_that_are_too_sure():
     logits = torch.randn((4000, 3), generator=rng)
     labels = torch.multinomial(logits.softmax(dim=1), 1, generator=rng)[:, 0]
     assert fitted_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
+    # Three images that are right say little about how sure a network may be.
+    assert 0.5 < fitted_temperature(5 * torch.eye(3), torch.arange(3)) < 1
 
 
 def test_a_classification_is_no_segmentation(tmp_path):

@@ -65,8 +65,10 @@ def predict_classes(model: "Bundle", sources: list[Path], folder: Path, settings
     Raises
     ------
     DataError
-        If there is no image.
+        If there is no image, or one could not be predicted on; the answers for the others are written.
     """
+    import numpy as np
+
     from napari_medseg.inference.classify import classify, rows_of
     from napari_medseg.io.writing import replacing
 
@@ -80,8 +82,6 @@ def predict_classes(model: "Bundle", sources: list[Path], folder: Path, settings
     for pictures in _pictures(sources, model.spec.dims == 3):
         blocks.append(follow(classify(model, pictures, control, str(values.get("device", "auto"))), control))
         names += pictures.names
-    import numpy as np
-
     rows = rows_of(names, np.concatenate([np.asarray(block) for block in blocks]), model.spec)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
@@ -91,7 +91,10 @@ def predict_classes(model: "Bundle", sources: list[Path], folder: Path, settings
     if as_json:
         print_json([dict(zip(rows[0], [*row[:2], *map(float, row[2:])], strict=True)) for row in rows[1:]])
     else:
-        out().print(f"{folder / PREDICTIONS}  {len(names)} images", markup=False)
+        out().print(f"{folder / PREDICTIONS}  {len(rows) - 1} images", markup=False)
+    failed = len(names) - (len(rows) - 1)
+    if failed:
+        raise DataError(f"{failed} of {len(names)} images could not be predicted on.", "See the lines above.")
 
 
 def _pictures(sources: list[Path], volumes: bool) -> "Iterator[Pictures]":

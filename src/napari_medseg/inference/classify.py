@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from napari_medseg.data.labelled.images import Pictures, with_channels
 from napari_medseg.device import choose, compute_dtype
-from napari_medseg.errors import BundleError, DataError
+from napari_medseg.errors import BundleError, DataError, MedsegError
 from napari_medseg.inference.preprocess import transform_named
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import intensity_transform
-from napari_medseg.progress import Control, Event, Finished, with_time_left
+from napari_medseg.progress import Control, Event, Finished, Note, with_time_left
 
 BATCH_VALUES = 1 << 22
 """Input values of a batch."""
@@ -65,6 +65,11 @@ def normalised(image: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
     return transform_named(name, arguments)(image)
 
 
+def seen(pictures: Pictures, number: int, spec: ModelSpec) -> torch.Tensor:
+    """Return an image as the network sees it."""
+    return normalised(resized(pictures.get(number), spec, pictures.names[number]), spec)
+
+
 def batch_size(spec: ModelSpec) -> int:
     """Return how many images are predicted on together."""
     return max(1, min(256, BATCH_VALUES // (spec.channels * int(np.prod(spec.patch_size)))))
@@ -89,14 +94,13 @@ def classify(
     Yields
     ------
     Event
-        `Progress`, and last `Finished` with the (image, class) float64 probabilities.
+        `Progress`, a `Note` for each image that cannot be read or does not fit, and last `Finished` with the (image,
+        class) float64 probabilities, which are nan for those.
 
     Raises
     ------
     BundleError
         If the model is for another task.
-    MedsegError
-        If an image cannot be read or does not fit.
     """
     spec, control = bundle.spec, control or Control()
     if spec.task != "classification":
@@ -109,9 +113,17 @@ def classify(
         control.checkpoint()
         yield with_time_left("Classifying", len(pictures), started, start)
         numbers = range(start, min(start + many, len(pictures)))
-        images = zip(numbers, pictures.each(numbers), strict=True)
-        batch = torch.stack([normalised(resized(image, spec, pictures.names[k]), spec) for k, image in images])
-        answers.append(probabilities(logits_of(network, batch, place), spec.temperature))
+        block = np.full((len(numbers), len(spec.classes)), np.nan)
+        usable: dict[int, torch.Tensor] = {}
+        for row, number in enumerate(numbers):
+            try:
+                usable[row] = seen(pictures, number, spec)
+            except MedsegError as error:
+                yield Note(f"{pictures.names[number]}: {error}", "warning")
+        if usable:
+            logits = logits_of(network, torch.stack(list(usable.values())), place)
+            block[list(usable)] = probabilities(logits, spec.temperature)
+        answers.append(block)
     yield Finished(np.concatenate(answers) if answers else np.empty((0, len(spec.classes))))
 
 
@@ -131,10 +143,13 @@ def probabilities(logits: torch.Tensor, temperature: float) -> NDArray[np.float6
 
 
 def rows_of(names: Sequence[str], found: NDArray[np.float64], spec: ModelSpec) -> list[list[str]]:
-    """Return the lines of ``predictions.csv``: ``image,predicted,p_<class>...``, headings first."""
+    """Return the lines of ``predictions.csv``: ``image,predicted,p_<class>...``, headings first.
+
+    Images without an answer are left out.
+    """
     classes = [c.name for c in spec.classes]
     lines = [["image", "predicted", *(f"p_{name}" for name in classes)]]
-    best = found.argmax(axis=1)
-    for name, chosen, values in zip(names, best, found, strict=True):
-        lines.append([name, classes[chosen], *(f"{value:.6g}" for value in values)])
+    for name, values in zip(names, found, strict=True):
+        if np.isfinite(values).all():
+            lines.append([name, classes[int(values.argmax())], *(f"{value:.6g}" for value in values)])
     return lines

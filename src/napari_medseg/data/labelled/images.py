@@ -1,6 +1,5 @@
 """Images of any format as arrays of one size."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +43,6 @@ class Pictures:
                 return _channels_first(np.asarray(array[number]))
             number -= len(array)
         raise IndexError(number)
-
-    def each(self, numbers: Sequence[int]) -> Iterator[NDArray[np.generic]]:
-        """Yield images in the given order."""
-        return (self.get(number) for number in numbers)
 
 
 def picture_of(path: Path, name: str) -> NDArray[np.generic]:

@@ -161,12 +161,13 @@ def _order(name: str) -> tuple[int, float, str]:
 
 
 def _file_of(folder: Path, image: str, stems: dict[Path, dict[str, Path]]) -> Path:
-    path = folder / image
-    if path.exists():
-        return path
+    # A table may stand above the folder and name images from there.
+    for path in (folder / image, folder / Path(image).name):
+        if path.exists():
+            return path
     if folder not in stems:
         stems[folder] = {stem(entry): entry for entry in image_files(folder)}
-    found = stems[folder].get(image)
+    found = stems[folder].get(image) or stems[folder].get(Path(image).name)
     if found is None:
         raise DataError(f"{folder} has no image {image}.", "Name images as their files, with or without suffix.")
     return found

@@ -10,8 +10,10 @@ from napari_medseg.inference.classify import batch_size, logits_of, probabilitie
 from napari_medseg.models import ModelSpec
 from napari_medseg.training.classification.images import Stack
 
-COOLEST, HOTTEST = 0.05, 20.0
+COOLEST, HOTTEST = 0.2, 20.0
 """Range of temperatures that are tried."""
+DOUBT = 5.0
+"""How strongly few images are distrusted: those that are all right would ask for no doubt at all."""
 
 
 def validation_logits(
@@ -35,11 +37,15 @@ def scores_of(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
 
 
 def fitted_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the number by which logits are divided so that the cross-entropy is least (Guo et al., 2017)."""
+    """Return the number by which logits are divided so that the cross-entropy is least (Guo et al., 2017).
+
+    With few images it stays near one.
+    """
     from scipy.optimize import minimize_scalar
 
     def cost(log_temperature: float) -> float:
-        return float(functional.cross_entropy(logits.double() / np.exp(log_temperature), labels))
+        wrong = functional.cross_entropy(logits.double() / np.exp(log_temperature), labels, reduction="sum")
+        return float(wrong) + DOUBT * log_temperature**2
 
     found = minimize_scalar(cost, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
     return round(float(np.exp(found.x)), 6)
