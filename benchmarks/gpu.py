@@ -117,7 +117,7 @@ def make_scene(folder: Path, device: str, edge: int, features: int, steps: int) 
 def run_training(folder: Path, name: str, spec: ModelSpec, device: str, **settings: Any) -> list[Any]:
     """Train on the phantom; return all events."""
     case = Case(id="phantom", image=folder / "image.medvol", labels=folder / "labels.medvol")
-    config = TrainConfig(**({"minutes": None, "device": device, "preview_hz": 0} | settings))
+    config = TrainConfig(**({"minutes": None, "device": device, "preview_hz": 0, "teacher": False} | settings))
     return list(train(create_run(folder / name, spec, [case], config)))
 
 
