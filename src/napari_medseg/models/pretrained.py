@@ -24,6 +24,10 @@ MIRROR = "NAPARI_MEDSEG_IMAGENET"
 TERMS = "BSD-3-Clause (torchvision); trained on ImageNet, whose images are for non-commercial research"
 AUXILIARY = ("AuxLogits.",)
 """Parts of published weights that serve training on ImageNet alone."""
+OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+"""Names of layers in torchvision's file for DenseNet, which is older than its code."""
+COUNTER = ".num_batches_tracked"
+"""What batch normalisation did not have when most files were made; it is used in no prediction."""
 SUM_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 
@@ -89,7 +93,8 @@ def load_pretrained(network: "nn.Module", spec: ModelSpec, path: Path) -> None:
     BundleError
         If the file cannot be read safely, or holds the weights of another network.
     """
-    found = {name: value for name, value in read_checkpoint(path).items() if not name.startswith(AUXILIARY)}
+    content = read_checkpoint(path).items()
+    found = {OLD_DENSE.sub(r"\1\2", name): value for name, value in content if not name.startswith(AUXILIARY)}
     take_over(network, spec, found, path.name)
 
 
@@ -101,10 +106,12 @@ def take_over(network: "nn.Module", spec: ModelSpec, found: "dict[str, torch.Ten
     first = f"{first_convolution(network)[0]}.weight"
     if first in found and found[first].ndim == wanted[first].ndim:
         found = found | {first: adapted(found[first].float(), spec.channels)}
+    head = head_names(spec)
     fresh = {
         key: value
         for key, value in wanted.items()
-        if key in head_names(spec) and (key not in found or found[key].shape != value.shape)
+        if (key in head and (key not in found or found[key].shape != value.shape))
+        or (key.endswith(COUNTER) and key not in found)
     }
     found = {key: value for key, value in found.items() if key not in fresh} | fresh
     check_fit(name, spec.architecture, wanted, found)

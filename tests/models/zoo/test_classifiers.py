@@ -1,5 +1,7 @@
 """Classifiers give one logit per class; pretrained weights are adapted to channels and classes."""
 
+import re
+
 import pytest
 import torch
 
@@ -86,6 +88,21 @@ def test_weights_from_imagenet_by_hand(shared_data):
 
     before = load_file(path)["features.0.weight"].float()
     torch.testing.assert_close(network.features[0].weight.data, before.sum(dim=1, keepdim=True))
+
+
+def test_files_of_older_versions_are_understood(tmp_path):
+    model = spec("densenet121")
+    torch.manual_seed(0)
+    before, after = build(model), build(model)
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", name): value
+        for name, value in before.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    torch.save(state, tmp_path / "densenet.pth")
+    load_pretrained(after, model, tmp_path / "densenet.pth")
+    assert all(torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items())
 
 
 def test_two_channels_share_the_sum():
