@@ -1,6 +1,7 @@
 """Numbers about a whole image, from chunks of it that are read one after the other."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def percentiles(chunks: Chunks, shares: Sequence[float]) -> tuple[float, ...]:
     for values in chunks():
         upper += np.bincount(_order(values) >> 16, minlength=len(upper))
     places = [share / 100 * (upper.sum() - 1) for share in shares]
-    ranks = sorted({rank for place in places for rank in (int(np.floor(place)), int(np.ceil(place)))})
+    ranks = sorted({rank for place in places for rank in (floor(place), ceil(place))})
     below = np.concatenate([[0], np.cumsum(upper)])
     halves = {rank: int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks}
     lower = {half: np.zeros(1 << 16, np.int64) for half in halves.values()}
@@ -70,9 +71,7 @@ def percentiles(chunks: Chunks, shares: Sequence[float]) -> tuple[float, ...]:
         for half, counts in lower.items():
             counts += np.bincount(order[order >> 16 == half] & 0xFFFF, minlength=len(counts))
     found = {rank: _value(half, lower[half], rank - int(below[half])) for rank, half in halves.items()}
-    return tuple(
-        found[int(np.floor(p))] + (p - np.floor(p)) * (found[int(np.ceil(p))] - found[int(np.floor(p))]) for p in places
-    )
+    return tuple(found[floor(p)] + (p - floor(p)) * (found[ceil(p)] - found[floor(p)]) for p in map(float, places))
 
 
 def _order(values: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -52,10 +52,10 @@ def models(made, medseg_home):
     return Path(shutil.copytree(made, medseg_home / "models"))
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """Return a TorchScript file with what it needs to be said beside it."""
-    path = tmp_path_factory.mktemp("program") / "scripted.ts"
+@pytest.fixture
+def program(tmp_path):
+    """Return a TorchScript file, with random weights that nobody trusts yet, and what it needs to be said beside it."""
+    path = tmp_path / "scripted.ts"
     code = "import sys, torch; torch.jit.script(torch.nn.Conv3d(1, 2, 3, padding=1)).save(sys.argv[1])"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(path)], check=True)
     path.with_suffix(".json").write_text(json.dumps({"classes": ["background", "organ"], "patch_size": [16, 16, 16]}))
