@@ -151,10 +151,14 @@ def test_a_killed_worker_costs_nothing_and_nothing_is_done_twice(
     assert isinstance(last, Finished)
     np.testing.assert_array_equal(read(out / "c4.nii.gz")[0].data, last.result.label_map.labels)  # type: ignore[attr-defined]
     # Nothing twice: each case was finished once, by one process; those done before the kill were not touched after.
-    assert running.lines("finished") == sorted([*(f"c{n}" for n in range(6)), "damaged"])
+    finished = running.lines("finished")
+    assert [case for case in finished if case != "damaged"] == [f"c{n}" for n in range(6)]
+    # A failure is tried again where its worker was killed before it could tell.
+    failures = finished.count("damaged")
+    assert failures in (1, 2)
     assert killed["marks"].items() <= marks(out).items()
     again = [case for case in set(running.lines("began")) if running.lines("began").count(case) > 1]
-    assert set(again) == killed["open"]
+    assert set(again) - {"damaged"} == killed["open"] - {"damaged"}
     manifest = json.loads((out / "manifest.json").read_text())
     assert len(manifest["cases"]) == 7
     assert not [path for path in out.rglob(".*") if path.name != ".cases"]
@@ -162,7 +166,7 @@ def test_a_killed_worker_costs_nothing_and_nothing_is_done_twice(
     # Once more: the damaged image only.
     result = result_of(predict_on_cluster(find_cases([images])[0], request, running.address))
     assert result.already_done == 6
-    assert running.lines("finished").count("damaged") == 2
+    assert running.lines("finished").count("damaged") == failures + 1
 
 
 @pytest.mark.slow
