@@ -2,6 +2,7 @@
 
 import bz2
 import io
+import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -123,16 +124,21 @@ def gunzipped_at_once(source: Source, size: int, itemsize: int) -> NDArray[np.ui
     whole = source.skip + size
     if whole > AT_ONCE_BYTES or packed > AT_ONCE_SHARE * size or whole > packed * LARGEST_RATIO["gzip"]:
         return None
-    with source.path.open("rb") as file:
-        file.seek(source.offset)
-        data = file.read()
-    # The last four bytes say how long the content is, if it is one member and nothing follows.
-    if int.from_bytes(data[-4:], "little") != whole:
-        return None
+    # numpy takes large pages where the system has them, bytes do not.
+    data = np.empty(packed, np.uint8)
     memory = np.empty(whole + itemsize, np.uint8)
     target = memory[-source.skip % itemsize :][:whole]
+    with source.path.open("rb") as file, ThreadPoolExecutor(1) as beside:
+        # The system clears memory when it is first written to, which takes as long as reading the file.
+        cleared = beside.submit(memory.__setitem__, slice(None, None, mmap.PAGESIZE), 0)
+        file.seek(source.offset)
+        got = file.readinto(data.data)
+        cleared.result()
+    # The last four bytes say how long the content is, if it is one member and nothing follows.
+    if got != packed or int.from_bytes(data[-4:].tobytes(), "little") != whole:
+        return None
     try:
-        found = imagecodecs.gzip_decode(data, out=target.data)
+        found = imagecodecs.gzip_decode(data, out=target.data)  # type: ignore[arg-type] # it takes any buffer
     except imagecodecs.DeflateError:
         return None
     return target[source.skip :] if len(found) == whole else None
