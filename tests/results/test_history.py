@@ -97,3 +97,22 @@ def test_an_array_of_other_voxels_is_refused_and_the_step_kept(labels):
         with pytest.raises(DataError, match="other voxels"):
             log.undo(*arrays)
     assert log.undoable == "one"
+
+
+def test_what_is_known_of_a_voxel_goes_with_its_label(labels):
+    known, before, log = np.zeros_like(labels), labels.copy(), History()
+    box = np.s_[1:3, 2:4, 0:8]
+    old, told = labels[box].copy(), known[box].copy()
+    labels[box], known[box] = 9, 4
+    log.add(Entry("model", (Change.at(labels.shape, box, [(old, labels[box]), (told, known[box])]),)))
+    labels[1, 2, 0] = 7
+    log.undo(labels, carried=(known,))
+    assert labels[1, 2, 0] == 7
+    assert known[1, 2, 0] == 4
+    assert known.sum() == 4
+    labels[1, 2, 0] = before[1, 2, 0]
+    np.testing.assert_array_equal(labels, before)
+    labels[1, 2, 0] = 7
+    log.redo(labels, carried=(known,))
+    assert (known[box] == 4).all()
+    assert (labels[box] == 9).sum() == labels[box].size - 1

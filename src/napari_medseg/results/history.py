@@ -28,14 +28,41 @@ class Change:
     before: Labels
     """(voxel,) values, in the order of the array."""
     after: Labels
+    carried: tuple[tuple[Labels, Labels], ...] = ()
+    """(voxel,) values before and after of further arrays, which change wherever the labels do."""
 
     @classmethod
-    def between(cls, before: Labels, after: Labels) -> "Change":
-        """Return what differs between two arrays of one shape."""
-        differs = before != after
-        box = _bounding_box(differs)
-        inner = differs[box]
-        return cls(before.shape, box, np.packbits(inner), before[box][inner], after[box][inner])
+    def between(cls, before: Labels, after: Labels, carried: Sequence[tuple[Labels, Labels]] = ()) -> "Change":
+        """Return what differs between two arrays of one shape.
+
+        Parameters
+        ----------
+        before, after : integer array
+            The labels.
+        carried : sequence of (before, after)
+            Arrays of the same shape that say more about each voxel.
+        """
+        return cls.at(before.shape, tuple(slice(0, n) for n in before.shape), [(before, after), *carried])
+
+    @classmethod
+    def at(cls, shape: tuple[int, ...], box: Box, parts: Sequence[tuple[Labels, Labels]]) -> "Change":
+        """Return what differs in a box of an array of `shape`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the whole array.
+        box : tuple of slice
+            With a start and a stop along each axis.
+        parts : sequence of (before, after)
+            The box of the labels, and then of arrays that say more about each voxel.
+        """
+        differs = parts[0][0] != parts[0][1]
+        inside = _bounding_box(differs)
+        mask = differs[inside]
+        (before, after), *carried = [(one[inside][mask], other[inside][mask]) for one, other in parts]
+        place = tuple(slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inside, strict=True))
+        return cls(shape, place, np.packbits(mask), before, after, tuple(carried))
 
     @property
     def voxels(self) -> int:
@@ -45,23 +72,29 @@ class Change:
     @property
     def nbytes(self) -> int:
         """Memory that the entry takes."""
-        return self.mask.nbytes + self.before.nbytes + self.after.nbytes
+        both = [(self.before, self.after), *self.carried]
+        return self.mask.nbytes + sum(one.nbytes + other.nbytes for one, other in both)
 
-    def undo(self, labels: Labels) -> int:
+    def undo(self, labels: Labels, carried: Sequence[Labels] = ()) -> int:
         """Put the old values back, in place, where nothing else was written since; return how many were."""
-        return self._replace(labels, self.after, self.before)
+        beside = [(array, old) for array, (old, _) in zip(carried, self.carried, strict=False)]
+        return self._replace(labels, self.after, self.before, beside)
 
-    def redo(self, labels: Labels) -> int:
+    def redo(self, labels: Labels, carried: Sequence[Labels] = ()) -> int:
         """Put the new values back, in place, where nothing else was written since; return how many were."""
-        return self._replace(labels, self.before, self.after)
+        beside = [(array, new) for array, (_, new) in zip(carried, self.carried, strict=False)]
+        return self._replace(labels, self.before, self.after, beside)
 
-    def _replace(self, labels: Labels, old: Labels, new: Labels) -> int:
+    def _replace(self, labels: Labels, old: Labels, new: Labels, beside: Sequence[tuple[Labels, Labels]]) -> int:
         shape = tuple(part.stop - part.start for part in self.box)
         mask = np.unpackbits(self.mask, count=int(np.prod(shape))).astype(bool).reshape(shape)
         view = labels[self.box]
         current = view[mask]
         untouched = current == old
         view[mask] = np.where(untouched, new, current)
+        for array, values in beside:
+            view = array[self.box]
+            view[mask] = np.where(untouched, values, view[mask])
         return int(np.count_nonzero(untouched))
 
 
@@ -117,8 +150,15 @@ class History:
         while len(self._done) > 1 and _bytes(self._done) > MOST_BYTES:
             self._done.pop(0)
 
-    def undo(self, *arrays: Labels) -> Entry:
+    def undo(self, *arrays: Labels, carried: Sequence[Labels] = ()) -> Entry:
         """Undo the newest entry in the arrays that it changed, in place, and return it.
+
+        Parameters
+        ----------
+        *arrays : integer array
+            The labels, in the order of the entry's changes.
+        carried : sequence of integer array
+            What says more about each voxel of the first of them.
 
         Raises
         ------
@@ -126,16 +166,16 @@ class History:
             If the arrays are no longer those of the entry; nothing is changed then.
         """
         entry = self._done[-1]
-        for change, labels in zip(entry.changes, _checked(entry, arrays), strict=True):
-            change.undo(labels)
+        for number, (change, labels) in enumerate(zip(entry.changes, _checked(entry, arrays), strict=True)):
+            change.undo(labels, () if number else carried)
         self._undone.append(self._done.pop())
         return entry
 
-    def redo(self, *arrays: Labels) -> Entry:
-        """Do again what was undone last, in place, and return it; errors as in `undo`."""
+    def redo(self, *arrays: Labels, carried: Sequence[Labels] = ()) -> Entry:
+        """Do again what was undone last, in place, and return it; parameters and errors as in `undo`."""
         entry = self._undone[-1]
-        for change, labels in zip(entry.changes, _checked(entry, arrays), strict=True):
-            change.redo(labels)
+        for number, (change, labels) in enumerate(zip(entry.changes, _checked(entry, arrays), strict=True)):
+            change.redo(labels, () if number else carried)
         self._done.append(self._undone.pop())
         return entry
 
