@@ -113,7 +113,9 @@ def result_of(events: Iterator[Event], see: Callable[[Event], None] = lambda _ev
 
 
 def marks(folder: Path) -> dict[str, tuple[int, int]]:
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*.nii.gz")}
+    """Return what tells a finished file from another; one that is still being written has a hidden name."""
+    finished = (path for path in folder.glob("*.nii.gz") if not path.name.startswith("."))
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in finished}
 
 
 @pytest.mark.slow
