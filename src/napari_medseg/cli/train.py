@@ -2,13 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from napari_medseg.cli.console import duration, follow, out, say, scores_text
 from napari_medseg.errors import Cancelled, ConfigError
 from napari_medseg.progress import Control
+
+if TYPE_CHECKING:
+    from napari_medseg.training import TrainResult
 
 commands = typer.Typer(no_args_is_help=True, help="Train a model on a folder of images and labels.")
 
@@ -40,12 +43,21 @@ def segmentation(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+    again: Annotated[
+        Path | None,
+        typer.Option("--replay", metavar="RUN", help="Do this run again, with every edit of its labels at its step."),
+    ] = None,
 ) -> None:
     """Train a segmentation model; the settings are listed in the documentation of training."""
     from napari_medseg.cli.request import Request
     from napari_medseg.training import RunFolder
 
     request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme, cases)
+    if again is not None:
+        if request != Request() or resume or images is not None or labels is not None:
+            raise ConfigError("A replay takes everything from its run.", "Leave out all but --replay and --out.")
+        replay_run(again, out_folder)
+        return
     if resume and RunFolder(out_folder).config.exists():
         if request != Request():
             raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
@@ -112,3 +124,18 @@ def train_run(folder: Path) -> None:
     assert isinstance(result, TrainResult)
     dice = "not validated" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}"
     out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {dice}", markup=False)
+    _say_result(result)
+
+
+def replay_run(source: Path, folder: Path) -> None:
+    """Do a run again in a new folder, and print where the model is."""
+    from napari_medseg.training import RunFolder, TrainResult
+    from napari_medseg.training.replay import Script, replay
+
+    script = Script()
+    result = follow(replay(RunFolder(source), folder, script), script)
+    assert isinstance(result, TrainResult)
+    _say_result(result)
+
+
+def _say_result(result: "TrainResult") -> None:

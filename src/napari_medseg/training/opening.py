@@ -12,6 +12,7 @@ from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.tasks import UNLABELLED, task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, load_checkpoint, load_held_out, save_held_out
+from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, patched
 from napari_medseg.training.run import RunConfig, RunFolder
@@ -55,11 +56,11 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     resume = resume and run.last.exists()
     if not resume:
         run.clear()
-    cases = []
+    journal, cases = Journal(run), []
     for done, case in enumerate(config.cases):
         control.checkpoint()
         yield Progress(STAGE, done, len(config.cases))
-        cases.append(load_case(case, spec))
+        cases.append(load_case(case, spec, journal.keep))
         yield from (Note(text, "warning") for text in cases[-1].grid.notes)
     held_out = _held_out(run, cases, config, resume)
     samples = [case.sample for case in cases]
@@ -77,14 +78,16 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     if resume:
         state, weights = load_checkpoint(run.last)
         learner.load_state_dict(weights)
-    elif config.init is not None:
-        yield Note(load_weights(learner.network, spec, Bundle.load(config.init)))
+    elif start is not None:
+        yield Note(load_weights(learner.network, spec, start))
+    journal.begin(state.step, cases, device)
     dtype = str(compute_dtype(train.precision, device)).removeprefix("torch.")
     yield Note(f"Training on {device} in {dtype}. {held_out.note}", "info" if held_out.masks else "warning")
     return Session(
         run,
         train,
         spec,
+        journal,
         cases,
         held_out,
         learner,

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,20 @@ SIDES = re.compile(r"(?:^|[^a-z])(?:left|right|links|rechts|l|r|lh|rh)(?:$|[^a-z
 
 
 @dataclass(frozen=True, eq=False)
+class Taken:
+    """A part of a label map as it was when it was read."""
+
+    start: tuple[int, ...]
+    """First index along each axis of the map's own array."""
+    values: NDArray[np.generic]
+
+    @property
+    def stop(self) -> tuple[int, ...]:
+        """One past the last index along each axis."""
+        return tuple(first + size for first, size in zip(self.start, self.values.shape, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
 class LoadedCase:
     """A case in memory."""
 
@@ -32,13 +47,33 @@ class LoadedCase:
     sample: Sample
     """The same image with its labels; shares the image's memory."""
 
-    def reread(self, start: tuple[int, ...] | None = None, stop: tuple[int, ...] | None = None) -> None:
-        """Take over labels that were edited on disk, from `start` up to `stop` of their own array."""
-        self.sample.relabel(_label_array(self.case), start, stop)
+    def reread(self, start: tuple[int, ...] | None = None, stop: tuple[int, ...] | None = None) -> Taken:
+        """Take over labels that were edited on disk, from `start` up to `stop` of their own array; return them."""
+        labels = _label_array(self.case)
+        box = tuple(
+            slice(first, last) for first, last in zip(start or (0,) * labels.ndim, stop or labels.shape, strict=True)
+        )
+        # Once only: somebody may go on painting, and what is returned has to be what was taken.
+        taken = Taken(tuple(part.start for part in box), np.array(labels[box]))
+        alone = np.zeros(labels.shape, labels.dtype)
+        alone[box] = taken.values
+        self.sample.relabel(alone, taken.start, taken.stop)
+        return taken
 
 
-def load_case(case: Case, spec: ModelSpec) -> LoadedCase:
+def load_case(
+    case: Case, spec: ModelSpec, keep: Callable[[Case, NDArray[np.generic]], object] | None = None
+) -> LoadedCase:
     """Read a case and bring it to a model's grid.
+
+    Parameters
+    ----------
+    case : Case
+        Where image and labels are.
+    spec : ModelSpec
+        The model.
+    keep : callable, optional
+        Gets the case and its label map as it is used here, even if the file is edited meanwhile.
 
     Raises
     ------
@@ -50,9 +85,12 @@ def load_case(case: Case, spec: ModelSpec) -> LoadedCase:
     image, labels = _read_one(case.image), _read_one(case.labels)
     _check_same_grid(case.id, image, labels)
     grid = to_model_grid(image, spec)
+    painted = np.array(label_array(labels, case.id))
+    if keep is not None:
+        keep(case, painted)
     sample = make_sample(
         grid.image.numpy(),
-        label_array(labels, case.id),
+        painted,
         spec.classes,
         scheme=case.scheme,
         grid=grid_map(grid),

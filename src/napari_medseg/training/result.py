@@ -29,6 +29,7 @@ def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
     run, state = session.run, session.state
     if not state.step:
         raise Cancelled("Stopped before the first step.")
+    session.journal.end(state.step, cancelled)
     if not cancelled:
         yield from session.score()
     yield from session.save(force=True)

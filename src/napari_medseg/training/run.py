@@ -95,6 +95,16 @@ class RunFolder:
         return self.path / "held_out.npz"
 
     @property
+    def journal(self) -> Path:
+        """What the run was told while it ran; see `napari_medseg.training.journal`."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def arrays(self) -> Path:
+        """The label arrays that the journal refers to."""
+        return self.path / "journal.bin"
+
+    @property
     def last(self) -> Path:
         """The checkpoint to resume from."""
         return self.path / "checkpoints" / "last.pt"
@@ -146,7 +156,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier attempt at this run left, except its bundle."""
-        for path in (self.events, self.held_out, self.last, self.best):
+        for path in (self.events, self.held_out, self.journal, self.arrays, self.last, self.best):
             path.unlink(missing_ok=True)
 
     def log(self, event: Event) -> None:

@@ -62,14 +62,15 @@ def statistics_settled(step: int, steps: int, config: TrainConfig) -> bool:
 
 
 def teacher_weight(step: int, steps: int) -> float:
-    """Return how much the teacher's word counts at a step, beside what was painted: ever less.
+    """Return how much the teacher's word counts at a step, beside what was painted: ever less, once a plan is made.
 
     Examples
     --------
-    >>> [teacher_weight(step, 100) for step in (0, 50, 99)]
-    [1.0, 0.6, 0.208]
+    >>> [teacher_weight(step, 108) for step in (0, 8, 58, 107)]
+    [1.0, 1.0, 0.6, 0.208]
     """
-    return round(TEACHER_FIRST + (TEACHER_LAST - TEACHER_FIRST) * min(step / max(steps, 1), 1.0), 6)
+    passed = min(max(step - TIMED_STEPS, 0) / max(steps - TIMED_STEPS, 1), 1.0)
+    return round(TEACHER_FIRST + (TEACHER_LAST - TEACHER_FIRST) * passed, 6)
 
 
 def plan_steps(

@@ -14,6 +14,7 @@ from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Save
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
 from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase
@@ -55,6 +56,7 @@ class Session:
     spec: ModelSpec
     cases: Sequence[LoadedCase]
     held_out: HeldOut
+    journal: Journal
     learner: Learner
     batches: BatchMaker
     validator: Validator
@@ -122,7 +124,7 @@ class Session:
         case = self.cases[number]
         try:
             for message in messages:
-                case.reread(message.start, message.stop)
+                self.journal.edit(self.state.step, case.case.id, case.reread(message.start, message.stop))
             target = self.held_out.training_target(case.sample)
             self.batches.replace(number, self.teaching.fill(number, target) if self.teaching else target)
         except MedsegError as error:
@@ -186,6 +188,7 @@ class Session:
             self._checkpoint_due = now + self.config.checkpoint_seconds
             self.state.seconds = self.clock.seconds
             save_checkpoint(self.run.last, self.state, self.learner.state_dict())
+        self.journal.plan(self.state.planned)
             yield Saved("checkpoint", self.run.last, self.state.step)
 
     def preview(self) -> Iterator[Event]:

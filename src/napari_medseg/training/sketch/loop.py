@@ -11,6 +11,7 @@ from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
 from napari_medseg.tasks import Task
 from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.journal import Journal
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
@@ -32,6 +33,7 @@ class Sketching:
     spec: ModelSpec
     cases: Sequence[LoadedCase]
     held_out: HeldOut
+    journal: Journal
     task: Task
     network: SketchNetwork
     view: ShowSlice | None = None
@@ -68,7 +70,7 @@ class Sketching:
             mine = [message for message in changed if message.sample == case.case.id]
             try:
                 for message in mine:
-                    case.reread(message.start, message.stop)
+                    self.journal.edit(self.fits, case.case.id, case.reread(message.start, message.stop))
             except MedsegError as error:
                 yield Note(f"The edited labels are not used: {error}", "warning")
             self._learnt = self._learnt and not mine
@@ -151,9 +153,11 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
             yield from sketching.learn()
             yield from sketching.show()
             time.sleep(POLL_SECONDS)
+        sketching.journal.end(sketching.fits, cancelled=False)
         yield Progress("Learning", 0, 1)
         yield from sketching.learn(fresh=True)
     except Cancelled:
+        sketching.journal.end(sketching.fits, cancelled=True)
         if sketching.fits:
             yield from sketching.save()
         raise
