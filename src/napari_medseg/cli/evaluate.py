@@ -106,6 +106,40 @@ def classification(
     print_report(report)
 
 
+@commands.command()
+def detection(
+    predictions: Annotated[Path, typer.Option(help="predictions.csv, the folder that holds it, or COCO results.")],
+    references: Annotated[
+        Path, typer.Option(help="COCO JSON, folder of Pascal VOC XML, or CSV; where it names a test split, that.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, for references in mm as those of LUNA16.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all scores to FILE.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report with plots to FILE.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Score from which boxes count in precision and recall.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Score predicted boxes: mAP as COCO, FROC as LUNA16, precision and recall per class, with intervals."""
+    from napari_medseg.cli.detection import print_report
+    from napari_medseg.evaluate.boxes import read_pairs
+    from napari_medseg.evaluate.detection import evaluate_detection
+
+    pairs = read_pairs(predictions, references, images)
+    report = evaluate_detection(pairs, threshold, seed)
+    if json_file is not None:
+        _write(json_file, report.model_dump_json(indent=1))
+    if html_file is not None:
+        from napari_medseg.evaluate.detection_html import detection_html
+
+        _write(html_file, detection_html(report, pairs, predictions.name))
+    print_report(report)
+
+
 def _write(path: Path, text: str) -> None:
     from napari_medseg.io.writing import replacing
 
