@@ -39,7 +39,7 @@ from napari_medseg.prediction import LabelMap
 from napari_medseg.progress import Control, Note, Step
 from napari_medseg.tasks import task_named
 from napari_medseg.training import Case, TrainConfig, create_run, train
-from napari_medseg.training.learner import Batch, Learner
+from napari_medseg.training.learner import Batch, Learner, Pace
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 LOGITS_TOLERANCE = 2e-3
@@ -261,7 +261,7 @@ def check_throughput(scene: Scene, report: Report, goal: float = 1.25) -> None:
     batch = Batch(
         tiles.repeat(2, 1, 1, 1, 1), torch.zeros((2 * size, *tiles.shape[2:]), dtype=torch.long, device=device)
     )
-    step = seconds_of(lambda: learner.step(batch, 1e-4, 0), device)
+    step = seconds_of(lambda: learner.step(batch, Pace(1e-4), 0), device)
     events = run_training(
         scene.folder, "speed", scene.spec, scene.device, steps=scene.steps, hold_out=0, batch_size=2 * size
     )

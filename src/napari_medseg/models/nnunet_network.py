@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from itertools import combinations
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -22,6 +22,8 @@ LAYERS = {
 
 class MeanOfFolds(nn.Module):
     """Mean of the logits of several networks, each of which sees its tile from several sides.
+
+    While it trains there has to be one network, which sees its tile as it is and answers at all its resolutions.
 
     Parameters
     ----------
@@ -43,8 +45,18 @@ class MeanOfFolds(nn.Module):
         dims = [axis + 2 for axis in sorted(set(mirror_axes))]
         self._views = [chosen for count in range(len(dims) + 1) for chosen in combinations(dims, count)]
 
-    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Return the (tile, class, ...) mean logits of (tile, channel, ...) tiles."""
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training, where there are outputs at several resolutions, and prediction."""
+        for member in self.members:
+            member.get_submodule("decoder").__dict__["deep_supervision"] = mode
+        return super().train(mode)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        """Return the (tile, class, ...) mean logits of (tile, channel, ...) tiles; a list of them while it trains."""
+        if self.training:
+            (member,) = self.members
+            answers: list[torch.Tensor] = member(tiles)
+            return answers
         total: torch.Tensor | None = None
         for member in self.members:
             for dims in self._views:

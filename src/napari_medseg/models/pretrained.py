@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg.errors import BundleError
+from napari_medseg.models.anatomy import head_axes
 from napari_medseg.models.download.fetch import fetch_file
 from napari_medseg.models.library import library_folder
-from napari_medseg.models.registry import build
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.models.weights import check_fit, read_checkpoint
 from napari_medseg.progress import Control, Event, Note
-from napari_medseg.volume import LabelClass
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +100,10 @@ def load_pretrained(network: "nn.Module", spec: ModelSpec, path: Path) -> None:
 def take_over(network: "nn.Module", spec: ModelSpec, found: "dict[str, torch.Tensor]", name: str) -> None:
     """Copy tensors into a network, but for a last layer of other classes; see `load_pretrained`."""
     from napari_medseg.models.nets.classifiers import adapted, first_convolution
+    from napari_medseg.models.nets.fused import Fused
 
+    if isinstance(network, Fused) and not any(key.startswith("image.") for key in found):
+        network, spec = network.image, spec.model_copy(update={"covariates": ()})
     wanted = network.state_dict()
     first = f"{first_convolution(network)[0]}.weight"
     if first in found and found[first].ndim == wanted[first].ndim:
@@ -120,10 +122,4 @@ def take_over(network: "nn.Module", spec: ModelSpec, found: "dict[str, torch.Ten
 
 def head_names(spec: ModelSpec) -> frozenset[str]:
     """Return the names of the tensors that depend on the number of classes."""
-    import torch
-
-    extra = LabelClass(value=max(c.value for c in spec.classes) + 1, name="one more")
-    with torch.device("meta"):
-        now = build(spec).state_dict()
-        then = build(spec.model_copy(update={"classes": (*spec.classes, extra)})).state_dict()
-    return frozenset(name for name, tensor in now.items() if tensor.shape != then[name].shape)
+    return frozenset(head_axes(spec))

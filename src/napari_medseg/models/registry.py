@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from napari_medseg.errors import BundleError
+from napari_medseg.models.covariates import fact_count
 from napari_medseg.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -177,12 +178,17 @@ def architecture(name: str) -> Architecture[Any]:
 
 def network_def(spec: ModelSpec) -> NetworkDef:
     """Return the class and the arguments of the network that `spec` describes."""
-    return architecture(spec.architecture).network_def(spec)
+    image = architecture(spec.architecture).network_def(spec)
+    if not spec.covariates:
+        return image
+    sizes = {"facts": fact_count(spec.covariates), "classes": spec.outputs}
+    return NetworkDef("napari_medseg.models.nets.fused.Fused", sizes, (image,))
 
 
 def edge_divisor(spec: ModelSpec) -> tuple[int, int, int]:
     """Return the numbers that the (z, y, x) edges of a tile must be multiples of; z is 1 for planes."""
-    strides = network_def(spec).arguments.get("strides", ())
+    arguments = network_def(spec).arguments
+    strides = arguments.get("strides") or arguments.get("arguments", {}).get("strides", ())
     stages = [(stage,) * spec.dims if isinstance(stage, int) else tuple(stage) for stage in strides]
     z, y, x = (1, *(prod(stage[axis] for stage in stages) for axis in range(spec.dims)))[-3:]
     return z, y, x

@@ -34,6 +34,8 @@ class State:
     """Training time, pauses left out."""
     best_score: float = -1.0
     """Highest mean Dice so far."""
+    stale: int = 0
+    """Scores since then."""
 
     @classmethod
     def start(cls, config: TrainConfig, patch: Shape3) -> "State":

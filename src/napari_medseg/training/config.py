@@ -21,10 +21,23 @@ class TrainConfig(BaseModel):
     `steps`."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Optimiser steps; read only when `minutes` is None."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """``sgd`` has Nesterov's momentum; with ``schedule`` poly and a learning rate of 0.01 it is nnU-Net's."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Of ``sgd`` alone: share of the last step that goes into the next."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
-    """Peak learning rate of AdamW; a tenth of it is used when training starts from a model."""
+    """Peak learning rate."""
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """When training starts from a model: learning rate of the layers that were taken over, as a share of that of new
+    ones."""
+    freeze: Literal["none", "encoder", "head", "staged"] = "none"
+    """When training starts from a model, what stays as it is, statistics of batch normalisation included: nothing, the
+    encoder, or all but the output layers (``head``). ``staged``: at first all but the output layers, from a fifth of
+    the steps on the encoder, from two fifths on nothing."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the channels before the output layers that are set to zero at each step, against overfitting."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
-    """Pull of the weights towards zero (decoupled, as in AdamW)."""
+    """Pull of the weights towards zero: decoupled in ``adamw``, part of the gradient in ``sgd`` (nnU-Net: 3e-5)."""
     schedule: Literal["cosine", "poly"] = "cosine"
     """How the learning rate falls to zero: half a cosine, or (1 - t)^0.9 as in nnU-Net."""
     warmup_steps: Annotated[int, Field(ge=0, le=10_000)] = 10
@@ -49,6 +62,8 @@ class TrainConfig(BaseModel):
     """Share of the annotation that is kept out of training to measure Dice on; 0 trains on everything."""
     validate_every: Annotated[int, Field(ge=1)] = 50
     """Steps between two measurements on the held-out annotation."""
+    patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """End the training after so many measurements without a higher Dice; None goes on to the planned end."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
     """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
     preview_hz: Annotated[float, Field(ge=0, le=2)] = 1.0

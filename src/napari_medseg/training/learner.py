@@ -1,16 +1,19 @@
 """A network that learns: one step at a time, in the number format and within the memory of its device."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from napari_medseg.data.patches import TAUGHT
 from napari_medseg.device import compute_dtype, release_memory
 from napari_medseg.inference.network import is_out_of_memory
 from napari_medseg.models import ModelSpec
+from napari_medseg.models.anatomy import Part, head_axes, parts
 from napari_medseg.models.registry import build
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
@@ -34,6 +37,19 @@ class Batch:
     for a network that takes planes."""
 
 
+@dataclass(frozen=True)
+class Pace:
+    """What learns at a step, and how fast."""
+
+    learning_rate: float
+    settled: bool = False
+    """Whether batch normalisation uses its running statistics instead of the batch's, and keeps them."""
+    teacher: float = 0.0
+    """Weight of what a teacher labelled."""
+    frozen: frozenset[Part] = frozenset()
+    """Parts of a network from another model that stay as they are."""
+
+
 class Learner:
     """A network with its optimiser.
 
@@ -47,9 +63,19 @@ class Learner:
         How to learn.
     device : torch.device
         Where.
+    fresh : collection of str, optional
+        Of a network that starts from another model: parameters that do not, which learn at the full rate. None if all
+        is new.
     """
 
-    def __init__(self, spec: ModelSpec, task: Task, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        task: Task,
+        config: TrainConfig,
+        device: torch.device,
+        fresh: Collection[str] | None = None,
+    ) -> None:
         self._task, self._config, self.device = task, config, device
         self._dtype = compute_dtype(config.precision, device)
         with torch.random.fork_rng(devices=[]):
@@ -58,28 +84,23 @@ class Learner:
         self.network.to(device).train()
         self._layout = _layout(self.network, spec)
         self.network.to(memory_format=self._layout)
-        self._batch_norms = [m for m in self.network.modules() if "BatchNorm" in type(m).__name__]
-        self._optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._parts: dict[str, Part] = parts(spec) if fresh is not None and config.freeze != "none" else {}
+        self._batch_norms = {name: m for name, m in self.network.named_modules() if "BatchNorm" in type(m).__name__}
+        self._optimizer = _optimizer(self.network, config, fresh)
+        if config.dropout:
+            _drop_before_head(self.network, spec, config.dropout)
 
-    def step(
-        self, batch: Batch, learning_rate: float, number: int, settled: bool = False, teacher: float = 0.0
-    ) -> torch.Tensor:
+    def step(self, batch: Batch, pace: Pace, number: int) -> torch.Tensor:
         """Take a step and return its scalar loss, on the device.
 
         Parameters
         ----------
         batch : Batch
             Patches.
-        learning_rate : float
-            Of this step.
+        pace : Pace
+            What learns how fast.
         number : int
             Steps taken before.
-        settled : bool
-            Whether batch normalisation uses its running statistics instead of the batch's, and keeps them.
-        teacher : float
-            Weight of what a teacher labelled.
 
         Raises
         ------
@@ -88,12 +109,9 @@ class Learner:
         """
         # Dropout and its like follow from the step alone, so that a resumed run repeats them.
         torch.manual_seed(int(np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]))
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        for module in self._batch_norms:
-            module.train(not settled)
+        self._prepare(pace)
         try:
-            loss = self._backward(batch, teacher)
+            loss = self._backward(batch, pace.teacher)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -106,6 +124,28 @@ class Learner:
         nn.utils.clip_grad_norm_(self.network.parameters(), self._config.gradient_clip)
         self._optimizer.step()
         return loss
+
+    def _prepare(self, pace: Pace) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = pace.learning_rate * group["share"]
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(self._parts.get(name) not in pace.frozen)
+        for name, module in self._batch_norms.items():
+            module.train(not pace.settled and self._parts.get(f"{name}.weight") not in pace.frozen)
+
+    def _deep_loss(self, outputs: object, target: torch.Tensor, teacher: float) -> torch.Tensor:
+        """Return the loss of a network's outputs: of each half as much as of the next finer one."""
+        total: torch.Tensor | None = None
+        found = _at_resolutions(outputs, target)
+        for level, logits in enumerate(found):
+            # At full size, as strokes would get lost at a coarser one.
+            if logits.shape[2:] != target.shape[1:]:
+                mode = "trilinear" if logits.ndim == 5 else "bilinear"
+                logits = functional.interpolate(logits.float(), target.shape[1:], mode=mode)
+            part = self._loss(logits, target, teacher) * 2.0**-level
+            total = part if total is None else total + part
+        assert total is not None
+        return total / sum(2.0**-level for level in range(len(found)))
 
     def _loss(self, logits: torch.Tensor, target: torch.Tensor, teacher: float) -> torch.Tensor:
         """Return the loss on what was painted, and, weighed by `teacher`, on that and what a teacher said."""
@@ -120,8 +160,8 @@ class Learner:
         image = batch.image.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
         target = batch.target.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            logits = self.network(image)
-        loss = self._loss(logits, target, teacher)
+            outputs = self.network(image)
+        loss = self._deep_loss(outputs, target, teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -133,6 +173,39 @@ class Learner:
         """Take over what `state_dict` returned, bit for bit."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def _optimizer(network: nn.Module, config: TrainConfig, fresh: Collection[str] | None) -> torch.optim.Optimizer:
+    """Return the optimiser; its groups know their share of the learning rate."""
+    named = dict(network.named_parameters())
+    new = [p for name, p in named.items() if fresh is None or name in fresh]
+    old = [p for name, p in named.items() if fresh is not None and name not in fresh]
+    groups = [{"params": new, "share": 1.0}, {"params": old, "share": config.body_rate}]
+    filled = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        nesterov = config.momentum > 0
+        return torch.optim.SGD(
+            filled, config.learning_rate, config.momentum, weight_decay=config.weight_decay, nesterov=nesterov
+        )
+    return torch.optim.AdamW(filled, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _drop_before_head(network: nn.Module, spec: ModelSpec, share: float) -> None:
+    """Let channels drop out of what enters each output layer, while the network trains."""
+    drop = functional.dropout3d if spec.dims == 3 else functional.dropout2d
+    # Under several names one layer is still one; one between classes and classes has no features to drop.
+    names = [name for name, axes in head_axes(spec).items() if name.endswith("weight") and len(axes) == 1]
+    for module in {network.get_submodule(name.rpartition(".")[0]) for name in names}:
+        module.register_forward_pre_hook(lambda m, inputs: (drop(inputs[0], share, m.training), *inputs[1:]))
+
+
+def _at_resolutions(outputs: object, target: torch.Tensor) -> list[torch.Tensor]:
+    """Return the logits of a network's outputs, finest first."""
+    if isinstance(outputs, torch.Tensor):
+        # Some networks of MONAI stack the outputs of all resolutions behind the batch.
+        return list(outputs.unbind(1)) if outputs.ndim > target.ndim + 1 else [outputs]
+    assert isinstance(outputs, list | tuple)
+    return list(outputs)
 
 
 def _layout(network: nn.Module, spec: ModelSpec) -> torch.memory_format:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from napari_medseg.errors import Cancelled
 from napari_medseg.progress import Control, Event
 from napari_medseg.training.classification.loop import train_classification
-from napari_medseg.training.learner import NoMemory
+from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.learner import NoMemory, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder
-from napari_medseg.training.schedule import learning_rate, statistics_settled, teacher_weight
+from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled, teacher_weight
 from napari_medseg.training.shrink import shrink
 from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
 
@@ -41,15 +42,13 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
                     break
                 started = time.monotonic()
                 batch = session.batches.get(state.step, state.batch_size, state.patch)
-                rate = learning_rate(state.step, session.steps, session.config)
-                settled = statistics_settled(state.step, session.steps, session.config)
-                teacher = teacher_weight(state.step, session.steps)
+                pace = pace_of(state.step, session.steps, session.config)
                 try:
-                    loss = learner.step(batch, rate, state.step, settled, teacher)
+                    loss = learner.step(batch, pace, state.step)
                 except NoMemory:
                     yield shrink(state, session.spec, learner.device)
                     continue
-                yield from session.after_step(loss, rate, time.monotonic() - started)
+                yield from session.after_step(loss, pace.learning_rate, time.monotonic() - started)
                 yield from session.score()
                 yield from session.plan()
                 yield from session.save()
@@ -58,3 +57,13 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
             yield from finish(session, cancelled=True)
             raise
     yield from finish(session)
+
+
+def pace_of(step: int, steps: int, config: TrainConfig) -> Pace:
+    """Return what learns at a step of so many, and how fast."""
+    return Pace(
+        learning_rate(step, steps, config),
+        statistics_settled(step, steps, config),
+        teacher_weight(step, steps),
+        frozen_parts(step, steps, config),
+    )

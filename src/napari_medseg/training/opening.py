@@ -18,12 +18,10 @@ from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, pat
 from napari_medseg.training.run import RunConfig, RunFolder
 from napari_medseg.training.session import Session, Stopwatch
 from napari_medseg.training.sketch.teaching import teach
-from napari_medseg.training.transfer import load_weights
+from napari_medseg.training.transfer import fresh_parameters, load_weights
 from napari_medseg.training.validation import Validator
 
 STAGE = "Reading cases"
-FINE_TUNING = 0.1
-"""Share of the learning rate when training starts from a model: more would undo what it knows."""
 
 
 def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Event, None, Session]:
@@ -50,8 +48,6 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     """
     config = run.load()
     train, spec = config.train, patched(config.spec, config.train)
-    if config.init is not None:
-        train = train.model_copy(update={"learning_rate": train.learning_rate * FINE_TUNING})
     device, task = choose(train.device), task_named(spec.task)
     resume = resume and run.last.exists()
     if not resume:
@@ -73,7 +69,9 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     if teaching is not None:
         targets = [teaching.fill(number, target) for number, target in enumerate(targets)]
     batches = BatchMaker(samples, targets, augmentation, train.seed, spec.dims == 2)
-    learner = Learner(spec, task, train, device)
+    start = None if config.init is None else Bundle.load(config.init)
+    fresh = None if start is None else fresh_parameters(spec, start.spec)
+    learner = Learner(spec, task, train, device, fresh)
     state = State.start(train, tile_of(spec))
     if resume:
         state, weights = load_checkpoint(run.last)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_medseg.errors import ConfigError
-from napari_medseg.models.family import is_registered, title
+from napari_medseg.models.retarget import check_trainable
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.progress import Event
 from napari_medseg.training.atomic import write_text
@@ -205,15 +205,7 @@ def create_run(
     run = RunFolder(Path(folder))
     if run.config.exists():
         raise ConfigError(f"{run.path} already holds a training run.", "Resume it, or choose another folder.")
-    if spec.task != "segmentation":
-        raise ConfigError(
-            f"{spec.name} is a model for {spec.task}; this trains a segmentation.", "Start from another model."
-        )
-    if spec.pipeline is not None or not is_registered(spec):
-        raise ConfigError(
-            f"{spec.name} cannot be trained further: it is of the kind '{title(spec)}'.",
-            "Start from a model that was trained here, or from scratch.",
-        )
+    check_trainable(spec)
     try:
         config = RunConfig(
             spec=spec, cases=tuple(cases), train=train or TrainConfig(), init=None if init is None else Path(init)

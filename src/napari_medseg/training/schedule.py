@@ -2,6 +2,7 @@
 
 import math
 
+from napari_medseg.models.anatomy import Part
 from napari_medseg.training.config import TrainConfig
 
 TIMED_STEPS = 8
@@ -10,6 +11,8 @@ UNTIMED_STEPS = 2
 """The first of them, which build caches and are slower than all others."""
 SETTLED_FROM = 0.4
 """Share of the steps after which batch normalisation no longer looks at the batch."""
+THAW_DECODER, THAW_ENCODER = 0.2, 0.4
+"""Shares of the steps after which staged freezing lets the decoder and the encoder learn, too."""
 TEACHER_FIRST, TEACHER_LAST = 1.0, 0.2
 """Weight of the teacher's labels beside the user's, at the first and at the last step."""
 PREVIEW_SHARE = 0.1
@@ -59,6 +62,23 @@ def statistics_settled(step: int, steps: int, config: TrainConfig) -> bool:
     [False, False, True, True]
     """
     return step >= max(ramp_steps(config), math.ceil(SETTLED_FROM * steps))
+
+
+def frozen_parts(step: int, steps: int, config: TrainConfig) -> frozenset[Part]:
+    """Return the parts of a network from another model that do not learn at a step.
+
+    Examples
+    --------
+    >>> staged = TrainConfig(freeze="staged")
+    >>> [sorted(frozen_parts(step, 100, staged)) for step in (0, 20, 40)]
+    [['decoder', 'encoder'], ['encoder'], []]
+    """
+    ramp = ramp_steps(config)
+    if config.freeze == "head" or (config.freeze == "staged" and step < max(ramp, math.ceil(THAW_DECODER * steps))):
+        return frozenset({"encoder", "decoder"})
+    if config.freeze == "encoder" or (config.freeze == "staged" and step < max(ramp, math.ceil(THAW_ENCODER * steps))):
+        return frozenset({"encoder"})
+    return frozenset()
 
 
 def teacher_weight(step: int, steps: int) -> float:

@@ -79,7 +79,13 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether all planned steps were taken, or the user ended the training."""
-        return self.stopped or (self.state.planned is not None and self.state.step >= self.state.planned)
+        planned = self.state.planned is not None and self.state.step >= self.state.planned
+        return self.stopped or self.out_of_patience or planned
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether so many scores in a row brought nothing that the training should end."""
+        return self.config.patience is not None and self.state.stale >= self.config.patience
 
     @property
     def steps(self) -> int:
@@ -162,12 +168,16 @@ class Session:
         self._loss_sum, self._loss_steps = 0.0, 0
         # Among scores that cannot be told apart the later weights win: the luckiest of many would be no better.
         best = score is not None and score.mean >= self.state.best_score - score.uncertainty
+        if score is not None:
+            self.state.stale = 0 if score.mean > self.state.best_score else self.state.stale + 1
         if score is not None and best:
             self.state.best_score = max(self.state.best_score, score.mean)
             save_best(self.run.best, self.learner.network, step, score.dice)
         yield EpochEnd(step, mean_loss, score.dice if score else None, best, self.clock.seconds)
         if best:
             yield Saved("best", self.run.best, step)
+        if self.out_of_patience:
+            yield Note(f"Ended early: the last {self.state.stale} measurements brought no higher Dice.")
 
     def plan(self) -> Iterator[Event]:
         """Once the first steps were timed, turn the time budget into a number of steps."""

@@ -12,7 +12,7 @@ from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.progress import Control, Finished, Note, Preview
 from napari_medseg.tasks import UNLABELLED, task_named
 from napari_medseg.training import RunFolder, ShowSlice, TrainConfig, TrainResult, train
-from napari_medseg.training.learner import Batch, Learner
+from napari_medseg.training.learner import Batch, Learner, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import Teaching
@@ -101,7 +101,7 @@ def test_loss_is_that_of_the_strokes_plus_the_weighed_one_of_all(sketch_spec: Mo
     strokes[target >= TAUGHT] = UNLABELLED
     all_of_it[target >= TAUGHT] = 2
     wanted = task.loss(logits, strokes) + 0.4 * task.loss(logits, all_of_it)
-    torch.testing.assert_close(learner.step(Batch(image, target), 0.0, 0, teacher=0.4), wanted)
+    torch.testing.assert_close(learner.step(Batch(image, target), Pace(0.0, teacher=0.4), 0), wanted)
 
 
 def test_the_better_of_teacher_and_network_is_shown_and_kept(make_run: MakeRun) -> None:
