@@ -1,0 +1,85 @@
+"""What comes out of an explanation. Importing this loads no torch."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medseg.explain.curves import Curves
+    from napari_medseg.explain.sanity import Sanity
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of a map beside its values."""
+
+    method: str
+    """Title of the method."""
+    target: str
+    """Name of the class."""
+    model: str
+    model_hash: str
+    """SHA-256 of the model's weights and specification."""
+    signed: bool
+    """Whether negative values speak against the class."""
+    score: float
+    """What is explained: the class's logit, or its mean over the region."""
+    probability: float
+    """Of the class, or its mean over the region."""
+    baseline_score: float
+    """The score of the baseline."""
+    total: float
+    """Sum of the map on the network's grid; integrated gradients should give `score` less `baseline_score`."""
+    layer: str | None
+    """That was looked into, by its name in the network; None for methods that need none."""
+    sanity: "Sanity | None"
+    """Whether the map depends on the weights; None if that was not wanted."""
+    curves: "Curves | None"
+    """Whether the probability follows the map; None if that was not wanted."""
+    options: dict[str, Any]
+    """The options, and the device that it ran on, as JSON values."""
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        values = asdict(self)
+        if self.sanity is not None:
+            values["sanity"]["words"] = self.sanity.words
+        return values
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what is to be said of the map, a line each."""
+        found = [f"{self.target}: probability {self.probability:.3f}, score {self.score:.3g}"]
+        if self.sanity is not None:
+            last = self.sanity.stages[-1]
+            alike = "" if last.ssim is None else f", SSIM {last.ssim:.2f}"
+            found.append(f"{self.sanity.words} Rank correlation {last.rank_correlation:.2f}{alike}.")
+        if self.curves is not None:
+            deletion, insertion = self.curves.deletion, self.curves.insertion
+            found.append(
+                f"Deletion {deletion.area:.3f} (by chance {deletion.by_chance:.3f}, small is good), "
+                f"insertion {insertion.area:.3f} (by chance {insertion.by_chance:.3f}, large is good); "
+                f"baseline: {self.curves.baseline}."
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A map on the image's own grid, and what is known of it."""
+
+    map: Volume
+    """([map,] [z,] y, x) float32; the window is symmetric around zero if the map is signed."""
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class ExplanationFiles:
+    """Where an explanation was written, and what is known of it."""
+
+    map: Path
+    window: tuple[float, float]
+    """Of the map, for display."""
+    scores: Scores

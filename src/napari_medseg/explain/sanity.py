@@ -1,0 +1,157 @@
+"""Whether a map depends on what was learnt (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018)."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+STAGES = 5
+"""Of a cascade."""
+ALIKE, DIFFERENT = 0.8, 0.5
+"""Above the first, similarity means that a map hardly depends on the weights; below the second, that it does."""
+MOST_VALUES = 200_000
+"""That are ranked; of larger maps, every n-th is taken."""
+WINDOW = 7
+"""Edge of the window of the structural similarity."""
+
+Verdict = Literal["passed", "unclear", "failed"]
+WORDS: dict[Verdict, str] = {
+    "passed": "Passed: with random weights the map is another one, so it depends on what the model has learnt.",
+    "unclear": "Unclear: with random weights the map is partly the same; read it with care.",
+    "failed": "Failed: with random weights the map is nearly the same, so it shows the image more than the model.",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How much the map stays the same when some of the weights are random; the mean over draws."""
+
+    layers: str
+    """Which weights are random: ``"all"``, or down to which layer, from the last."""
+    rank_correlation: float
+    """Spearman's, of the maps' values; 0 for a map without variation."""
+    rank_correlation_abs: float
+    """Of their magnitudes."""
+    ssim: float | None
+    """Structural similarity of the maps, each scaled by its largest magnitude; None for maps that are too small."""
+
+    @property
+    def similarity(self) -> float:
+        """The largest of the three, 1 for the same map."""
+        return max(abs(self.rank_correlation), abs(self.rank_correlation_abs), self.ssim or 0.0)
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """What became of the map with random weights."""
+
+    stages: tuple[Stage, ...]
+    """One, or those of a cascade; in the last all weights are random."""
+    draws: int
+    verdict: Verdict
+
+    @property
+    def words(self) -> str:
+        """The verdict as a sentence."""
+        return WORDS[self.verdict]
+
+
+def judge(stages: Sequence[Stage], draws: int) -> Sanity:
+    """Return the verdict on the last stage."""
+    found = stages[-1].similarity
+    verdict: Verdict = "failed" if found >= ALIKE else "passed" if found < DIFFERENT else "unclear"
+    return Sanity(tuple(stages), draws, verdict)
+
+
+def with_random_weights(network: nn.Module, cascade: bool, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield copies of a network with more and more random weights, the last with all, and what is random in them.
+
+    Each tensor is drawn from a normal distribution of the size of its own values, so that signals stay as strong.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Left as it is.
+    cascade : bool
+        Whether to begin with the last layers; else all are random at once.
+    seed : int
+        Of the draw.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    names = [name for name, parameter in network.named_parameters() if parameter.is_floating_point()]
+    changed, cuts = copy.deepcopy(network), [0, len(names)]
+    if cascade:
+        cuts = sorted({round(len(names) * stage / STAGES) for stage in range(STAGES + 1)})
+    known = dict(changed.named_parameters())
+    for first, end in pairwise(cuts):
+        part = names[::-1][first:end]
+        with torch.no_grad():
+            for name in part:
+                drawn = torch.randn(known[name].shape, generator=generator)
+                known[name].copy_(drawn.to(known[name]) * known[name].square().mean().sqrt())
+        yield "all" if end == len(names) else part[-1].rpartition(".")[0], changed
+
+
+def compare(first: NDArray[np.float32], second: NDArray[np.float32], planar: bool, layers: str = "all") -> Stage:
+    """Return how alike two maps are.
+
+    Parameters
+    ----------
+    first, second : (z, y, x) array
+        The map and one with random weights.
+    planar : bool
+        Whether structures are those of planes.
+    layers : str
+        Which weights were random.
+    """
+    if not np.ptp(first) or not np.ptp(second):
+        return Stage(layers, 0.0, 0.0, 0.0)
+    step = max(1, first.size // MOST_VALUES)
+    a, b = first.ravel()[::step], second.ravel()[::step]
+    return Stage(
+        layers,
+        _correlation(a, b),
+        _correlation(np.abs(a), np.abs(b)),
+        _ssim(_scaled(first), _scaled(second), planar),
+    )
+
+
+def mean_of(stages: Sequence[Stage]) -> Stage:
+    """Return the mean over draws."""
+    known = [stage.ssim for stage in stages if stage.ssim is not None]
+    return Stage(
+        stages[0].layers,
+        float(np.mean([stage.rank_correlation for stage in stages])),
+        float(np.mean([stage.rank_correlation_abs for stage in stages])),
+        float(np.mean(known)) if known else None,
+    )
+
+
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Return the rank correlation; 0 where values without variation have none."""
+    from scipy.stats import spearmanr
+
+    found = float(np.asarray(spearmanr(first, second).statistic))
+    return found if np.isfinite(found) else 0.0
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(values / np.abs(values).max(), np.float64)
+
+
+def _ssim(first: NDArray[np.float64], second: NDArray[np.float64], planar: bool) -> float | None:
+    from skimage.metrics import structural_similarity
+
+    pairs = list(zip(first, second, strict=True)) if planar else [(first, second)]
+    edge = min(WINDOW, *pairs[0][0].shape)
+    edge -= 1 - edge % 2
+    if edge < 3:
+        return None
+    reach = 1.0 if min(first.min(), second.min()) >= 0 else 2.0
+    return float(np.mean([structural_similarity(a, b, win_size=edge, data_range=reach) for a, b in pairs]))
