@@ -6,7 +6,7 @@ from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.models.spec import ModelSpec
 
 VERBS = {"segmentation": "Segments", "classification": "Tells apart"}
-TILES = {"segmentation": "tiles of", "classification": "images brought to"}
+TILES = {"classification": "images brought to"}
 
 
 def model_card(spec: ModelSpec) -> str:
@@ -16,18 +16,20 @@ def model_card(spec: ModelSpec) -> str:
     citations = [f"- {text}" for text in (spec.citation, citation(spec)) if text]
     parts = [
         f"# {spec.name}",
-        spec.description or f"{VERBS[spec.task]} {', '.join(c.name for c in spec.foreground)}.",
+        spec.description or _purpose(spec),
         "For research only; not a medical device.",
         "## Input",
         _input_text(spec),
         "## Output",
-        "\n".join(["| value | class | colour |", "|---|---|---|", *rows]),
+        "\n".join(["| value | class | colour |", "|---|---|---|", *rows]) if rows else _purpose(spec),
         "## Network",
-        f"{title(spec)}, {spec.dims}D, {TILES[spec.task]} {' x '.join(map(str, spec.patch_size))} voxels.",
+        f"{title(spec)}, {spec.dims}D, {TILES.get(spec.task, 'tiles of')} "
+        f"{' x '.join(map(str, spec.patch_size))} voxels.",
         "## Measured on held-out data",
         "\n".join(["| measure | value |", "|---|---|", *scores]) if scores else "Nothing was held out.",
         "## Training data",
-        f"{len(spec.training_data)} image and label pairs; their SHA-256 are in `configs/metadata.json`.",
+        f"{len(spec.training_data)} {'image and label pairs' if rows else 'images'}; their SHA-256 are in "
+        "`configs/metadata.json`.",
         "## Use without napari",
         _usage(spec),
         "## Licence and citation",
@@ -35,6 +37,15 @@ def model_card(spec: ModelSpec) -> str:
         "\n".join(citations),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _purpose(spec: ModelSpec) -> str:
+    if spec.task == "enhancement":
+        return "Makes images less noisy. What it gives is computed, not measured."
+    if spec.task == "superresolution":
+        factor = " x ".join(map(str, spec.options.get("factor", ())))
+        return f"Makes images finer, {factor} times along the axes. What it adds is computed, not measured."
+    return f"{VERBS[spec.task]} {', '.join(c.name for c in spec.foreground)}."
 
 
 def _input_text(spec: ModelSpec) -> str:

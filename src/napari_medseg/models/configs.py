@@ -66,6 +66,9 @@ def metadata(spec: ModelSpec) -> Json:
         "is_patch_data": spec.task == "segmentation",
         "channel_def": {str(k): c.name for k, c in enumerate(spec.classes[-spec.outputs :])},
     }
+    if not spec.classes:
+        labels |= {"type": "image", "num_channels": 1, "is_patch_data": True, "channel_def": {"0": "image"}}
+        labels["spatial_shape"] = [n * f for n, f in zip(shape, spec.options.get("factor", (1,) * 3), strict=False)]
     return {
         "schema": SCHEMA,
         "version": "1.0.0",
@@ -76,7 +79,7 @@ def metadata(spec: ModelSpec) -> Json:
         "required_packages_version": {"pytorch-ignite": version("pytorch-ignite"), "nibabel": version("nibabel")},
         "name": spec.name,
         "task": f"{spec.dims}D {spec.task}",
-        "description": spec.description or f"{spec.task.capitalize()} of {_foreground_names(spec)}.",
+        "description": spec.description or f"{spec.task.capitalize()} of {_foreground_names(spec) or 'images'}.",
         "authors": "",
         "copyright": "",
         "intended_use": "Research only; not a medical device.",

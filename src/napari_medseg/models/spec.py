@@ -49,8 +49,9 @@ class ModelSpec(BaseModel):
     """Name of a registered architecture."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Architecture's own arguments, as JSON values (features, strides, ...)."""
-    task: Literal["segmentation", "classification"] = "segmentation"
-    """Whether the network says a class for each voxel or one for the whole image."""
+    task: Literal["segmentation", "classification", "superresolution", "enhancement"] = "segmentation"
+    """Whether the network says a class for each voxel or one for the whole image. For
+    super-resolution and enhancement it says an image, finer or cleaner, and there are no `classes`."""
     dims: Literal[2, 3] = 3
     """Whether the network sees planes or blocks. A two-dimensional network runs on a volume slice by slice along the
     first axis of the network's grid."""

@@ -1,0 +1,170 @@
+"""A network that gives images, applied to whole images from several sides."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_medseg.device import Precision, choose, compute_dtype
+
+EDGE = 2
+"""Voxels that the image is continued by at its edges, as in training."""
+HALO = 8
+"""Voxels around a tile that are computed with it and thrown away."""
+TILE_VOXELS = 1 << 18
+"""Voxels of the input that are computed at one go."""
+FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
+"""Ways to look at an image: the axes along which it is mirrored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A network on its device."""
+
+    network: nn.Module
+    factor: tuple[int, ...]
+    """Fine voxels per voxel of the input along each axis of the network."""
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, factor: Sequence[int], device: str = "auto", precision: Precision = "auto"
+    ) -> "Runner":
+        """Return a network ready to run."""
+        place = choose(device)
+        dtype = compute_dtype(precision, place)
+        return cls(network.to(place).eval(), tuple(factor), place, dtype)
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (image, fine...) from (image, channel, coarse...)."""
+        spatial = images.shape[2:]
+        padded = np.pad(images, [(0, 0), (0, 0), *((EDGE, EDGE) for _ in spatial)], mode="edge")
+        fine = tuple(n * f for n, f in zip(spatial, self.factor, strict=True))
+        result = np.empty((len(images), *fine), np.float32)
+        for tile in tiles(spatial):
+            seen = [_around(part, n) for part, n in zip(tile, spatial, strict=True)]
+            answer = self._run(padded[(..., *seen)])
+            parts = zip(tile, seen, self.factor, strict=True)
+            inside = [slice((s + EDGE - w.start) * f, (e + EDGE - w.start) * f) for (s, e), w, f in parts]
+            place = tuple(slice(s * f, e * f) for (s, e), f in zip(tile, self.factor, strict=True))
+            result[(slice(None), *place)] = answer[(slice(None), 0, *inside)]
+        return result
+
+    def _run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        if tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        reduced = self.dtype is not torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=reduced):
+            return np.asarray(self.network(tensor).float().cpu().numpy(), np.float32)
+
+
+def _around(part: tuple[int, int], count: int) -> slice:
+    """Return a part with its halo, in indices of the image with its edges."""
+    start, stop = part
+    return slice(max(0, start + EDGE - HALO), min(count + 2 * EDGE, stop + EDGE + HALO))
+
+
+def tiles(shape: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
+    """Return the (start, stop) of the tiles of an image along each axis, of at most `TILE_VOXELS` voxels.
+
+    Examples
+    --------
+    >>> len(tiles((60, 60, 60))), len(tiles((100, 60, 60)))
+    (1, 2)
+    """
+    counts = [1] * len(shape)
+    while np.prod([-(-n // c) for n, c in zip(shape, counts, strict=True)]) > TILE_VOXELS:
+        widest = int(np.argmax([n / c for n, c in zip(shape, counts, strict=True)]))
+        counts[widest] += 1
+    cuts = [np.linspace(0, n, c + 1).round().astype(int) for n, c in zip(shape, counts, strict=True)]
+    edges = [[(int(a), int(b)) for a, b in pairwise(cut)] for cut in cuts]
+    return list(product(*edges))
+
+
+class Views:
+    """The mean of several answers, and how far they are apart."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.mean = np.zeros(shape, np.float32)
+        self._squares = np.zeros(shape, np.float32)
+        self.count = 0
+
+    def begin(self, order: Sequence[int]) -> Callable[[slice, NDArray[np.float32]], None]:
+        """Return a function that adds a part of the next answer, whose axes are in another order.
+
+        Parameters
+        ----------
+        order : sequence of int
+            Axis of the image for each axis of the answer; parts are taken along the first.
+        """
+        self.count += 1
+        count, mean, squares = self.count, self.mean.transpose(order), self._squares.transpose(order)
+
+        def add(part: slice, answer: NDArray[np.float32]) -> None:
+            before = answer - mean[part]
+            mean[part] += before / np.float32(count)
+            squares[part] += before * (answer - mean[part])
+
+        return add
+
+    def spread(self) -> NDArray[np.float32]:
+        """Return the standard deviation of the answers at each voxel; 0 if there is one answer only."""
+        return np.asarray(np.sqrt(self._squares / max(self.count - 1, 1)), np.float32)
+
+
+def from_planes(
+    runner: Runner, values: NDArray[np.float32], thick: int, flips: int, views: Views
+) -> Iterator[tuple[int, int]]:
+    """Refine a volume across its slices by a network of planes, in both orientations.
+
+    Parameters
+    ----------
+    runner : Runner
+        Network whose first axis is refined and whose second is not.
+    values : (z, y, x) array
+        The volume, in the network's intensities.
+    thick : int
+        Axis across the slices.
+    flips : int
+        How many of `FLIPS` to take in each orientation.
+    views : Views
+        Of the fine volume; the answers are added to it.
+
+    Yields
+    ------
+    (int, int)
+        Planes that are done, and all of them.
+    """
+    sides = [axis for axis in range(3) if axis != thick]
+    total, done = flips * sum(values.shape[axis] for axis in sides), 0
+    for plane in sides:
+        order = (plane, thick, 3 - thick - plane)
+        planes = values.transpose(order)
+        step = max(1, TILE_VOXELS // (planes.shape[1] * planes.shape[2]))
+        for flip in FLIPS[:flips]:
+            add, axes = views.begin(order), tuple(axis + 1 for axis in flip)
+            for start in range(0, len(planes), step):
+                part = slice(start, min(start + step, len(planes)))
+                images = np.flip(planes[part], axes)
+                add(part, np.flip(runner(images[:, None]), axes))
+                done += part.stop - part.start
+                yield done, total
+
+
+def from_blocks(
+    runner: Runner, values: NDArray[np.float32], order: Sequence[int], flips: int, views: Views
+) -> Iterator[tuple[int, int]]:
+    """Refine an image by a network of as many dimensions, whose axes are `order`; else as `from_planes`."""
+    turned = values.transpose(order)
+    for number, flip in enumerate(FLIPS[:flips], start=1):
+        # The axes along which left and right, front and back are the last ones.
+        axes = tuple(axis + values.ndim - 2 for axis in flip)
+        answer = runner(np.flip(turned, axes)[None, None])[0]
+        views.begin(order)(slice(None), np.flip(answer, axes))
+        yield number, flips

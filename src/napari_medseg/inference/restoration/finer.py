@@ -1,0 +1,278 @@
+"""Finer images: what a network adds, held to what was measured."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+import numpy as np
+from nibabel.orientations import axcodes2ornt, io_orientation
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_medseg.device import Precision
+from napari_medseg.errors import BundleError, DataError
+from napari_medseg.inference.restoration.applying import FLIPS, Runner, Views, from_blocks, from_planes
+from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.zoo.subpixel import SubpixelOptions
+from napari_medseg.progress import Control, Event, Finished, Progress
+from napari_medseg.volume import Volume
+from napari_medseg.volume.noise import noise_level
+from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, spline_matrix
+
+SYNTHESISED = "synthesised"
+"""What stands in the name of every image that was computed."""
+
+
+class FinerOptions(BaseModel):
+    """How to make an image finer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    views: Annotated[int, Field(ge=1, le=len(FLIPS))] = 2
+    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty."""
+    consistency: bool = True
+    """Whether the result is corrected so that thick slices computed from it are the given ones."""
+    factor: Annotated[float, Field(gt=1, le=4)] | None = None
+    """How many times finer, where it is not a whole number: up to one less than the model's own factor, which is the
+    default."""
+    thick: Annotated[int, Field(ge=0, le=2)] | None = None
+    """For a model of planes: array axis across the slices; None takes the one with the largest spacing."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Precision = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """An image that was computed from another."""
+
+    image: Volume
+    """The result; `Volume.derivation` says what was done."""
+    spread: Volume | None
+    """Standard deviation of the answers from several sides, in the image's unit: where it is large, structures may be
+    invented. None if there was one answer only."""
+    report: dict[str, float] = field(default_factory=dict)
+    """What is known about the result: ``residual`` and ``noise`` in the image's unit, ``seconds``, ..."""
+
+
+def refine(
+    volume: Volume, bundle: Bundle, options: FinerOptions | None = None, control: Control | None = None
+) -> Iterator[Event]:
+    """Make a volume or a plane image finer by a trained network.
+
+    Parameters
+    ----------
+    volume : Volume
+        One channel, no axes beside those of space.
+    bundle : Bundle
+        Of a super-resolution.
+    options : FinerOptions, optional
+        How; the defaults if None.
+    control : Control, optional
+        Cancels and pauses.
+
+    Yields
+    ------
+    Event
+        `Progress`, and last `Finished` with a `Restored`.
+
+    Raises
+    ------
+    BundleError
+        If the model is for another task or other dimensions.
+    DataError
+        If the image has colours or further axes.
+    """
+    spec, options, control = bundle.spec, options or FinerOptions(), control or Control()
+    if spec.task != "superresolution":
+        raise BundleError(f"{spec.name} is for {spec.task}.", "Choose a model for super-resolution.")
+    started = time.monotonic()
+    values = plain_values(volume)
+    whole = network_axes(spec, volume, options.thick)
+    axes = [_wanted(axis, options.factor) for axis in whole]
+    scale = Scale.of(values)
+    views = Views([axis.fine(n) for axis, n in zip(whole, values.shape, strict=True)])
+    runner = Runner.of(bundle.network(), SubpixelOptions(**spec.options).factor, options.device, options.precision)
+    for done, total in _answers(runner, scale.apply(values), (spec, volume, whole), options.views, views):
+        control.checkpoint()
+        yield Progress("Making finer", done, total)
+    yield Progress("Comparing with the image", 0, 1)
+    result = scale.undo(_respaced(views.mean, whole, axes, values.shape))
+    spread = _respaced(views.spread(), whole, axes, values.shape) * scale.deviation if views.count > 1 else None
+    made, report = held_to(values, result, axes, options.consistency)
+    report |= {"views": float(views.count), "seconds": time.monotonic() - started}
+    yield Finished(_restored(volume, (made, spread), axes, spec.name, report))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Between an image's values and those that a network sees."""
+
+    mean: np.float32
+    deviation: np.float32
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32]) -> "Scale":
+        """Return what brings an image to mean 0 and standard deviation 1."""
+        return cls(np.float32(values.mean(dtype=np.float64)), np.float32(values.std(dtype=np.float64) or 1.0))
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return an image as a network sees it."""
+        return (values - self.mean) / self.deviation
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return an image in its own unit."""
+        return values * self.deviation + self.mean
+
+
+def plain_values(volume: Volume) -> NDArray[np.float32]:
+    """Return an image of one channel as float32, with zeros for what is no number.
+
+    Raises
+    ------
+    DataError
+        If it has colours or axes beside those of space.
+    """
+    if volume.rgb or volume.axes:
+        what = "colours" if volume.rgb else f"the axes {', '.join(volume.axes)} beside those of space"
+        raise DataError(f"{volume.name} has {what}.", "Choose an image of one channel, or split it.")
+    values = np.asarray(volume.data).astype(np.float32)
+    return np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def thickest(volume: Volume) -> int:
+    """Return the axis with the largest spacing; the first where all are alike or unknown."""
+    return 0 if volume.geometry is None else int(np.argmax(np.round(volume.geometry.spacing, 4)))
+
+
+def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> list[AxisSampling]:
+    """Return how a model takes each axis of an image to be sampled.
+
+    Raises
+    ------
+    BundleError
+        If its dimensions do not fit the image.
+    """
+    options, ndim = SubpixelOptions(**spec.options), len(volume.spatial_shape)
+    width = options.width or tuple(float(f) for f in options.factor)
+    own = [AxisSampling(f, w, options.profile) for f, w in zip(options.factor, width, strict=True)]
+    if spec.dims == ndim:
+        return [own[position] for position in np.argsort(_order(spec, volume))]
+    if ndim == 3 and own[1].factor == 1:
+        across = thickest(volume) if thick is None else thick
+        return [own[0] if axis == across else AxisSampling(1) for axis in range(3)]
+    kinds = {2: "plane images", 3: "volumes"}
+    raise BundleError(
+        f"{spec.name} is for {kinds[spec.dims]}; {volume.name} has {ndim} axes.", "Choose another model or image."
+    )
+
+
+def _order(spec: ModelSpec, volume: Volume) -> tuple[int, ...]:
+    """Return the image's axis for each axis of a network of as many dimensions."""
+    grid = volume.geometry
+    if spec.axcodes is None or grid is None or grid.ndim != 3 or spec.dims != 3:
+        return tuple(range(spec.dims))
+    patient = list(io_orientation(grid.affine)[:, 0].astype(int))
+    return tuple(patient.index(int(axis)) for axis in axcodes2ornt(tuple(spec.axcodes))[:, 0])
+
+
+def _answers(
+    runner: Runner,
+    values: NDArray[np.float32],
+    case: tuple[ModelSpec, Volume, Sequence[AxisSampling]],
+    flips: int,
+    views: Views,
+) -> Iterator[tuple[int, int]]:
+    spec, volume, axes = case
+    if spec.dims == values.ndim:
+        return from_blocks(runner, values, _order(spec, volume), flips, views)
+    thick = next((number for number, axis in enumerate(axes) if axis.factor != 1), 0)
+    return from_planes(runner, values, thick, flips, views)
+
+
+def _wanted(axis: AxisSampling, factor: float | None) -> AxisSampling:
+    """Return the sampling of the result: the network's, or that of a factor between two whole ones."""
+    if factor is None or axis.factor == 1:
+        return axis
+    if not axis.factor - 1 < factor <= axis.factor:
+        raise BundleError(
+            f"The model makes {axis.factor:g} times finer, which does not serve for {factor:g} times.",
+            f"Choose a factor above {axis.factor - 1:g} and up to {axis.factor:g}.",
+        )
+    return replace(axis, factor=factor, width=axis.thickness * factor / axis.factor)
+
+
+def _respaced(
+    values: NDArray[np.float32], whole: Sequence[AxisSampling], axes: Sequence[AxisSampling], shape: Sequence[int]
+) -> NDArray[np.float32]:
+    for number, (before, after) in enumerate(zip(whole, axes, strict=True)):
+        if before.factor != after.factor:
+            step = after.factor / before.factor
+            matrix = spline_matrix(values.shape[number], after.fine(shape[number]), step)
+            values = along(matrix, values, number)
+    return values
+
+
+def held_to(
+    thick: NDArray[np.float32], fine: NDArray[np.float32], axes: Sequence[AxisSampling], enforce: bool
+) -> tuple[NDArray[np.float32], dict[str, float]]:
+    """Return an image that agrees with the thick slices, and how well it did before and does now.
+
+    Parameters
+    ----------
+    thick, fine : arrays
+        What was measured, and what was computed from it.
+    axes : sequence of AxisSampling
+        How thick slices arise.
+    enforce : bool
+        Whether to correct; else only the report is made.
+    """
+    report = {"residual_before": _rms(coarser(fine, axes, thick.shape) - thick)}
+    if enforce:
+        fine = consistent(fine, thick, axes)
+    # No scanner writes less than its least value, such as air in CT.
+    fine = np.maximum(fine, thick.min())
+    report["residual"] = _rms(coarser(fine, axes, thick.shape) - thick)
+    report["noise"] = noise_level(thick)
+    return fine, report
+
+
+def _rms(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def _restored(
+    volume: Volume,
+    images: tuple[NDArray[np.float32], NDArray[np.float32] | None],
+    axes: Sequence[AxisSampling],
+    model: str,
+    report: dict[str, float],
+) -> Restored:
+    made, spread = images
+    times = " x ".join(f"{axis.factor:g}" for axis in axes)
+    grid = None if volume.geometry is None else refined(volume.geometry, axes)
+    unit = f" {volume.units}" if volume.units else ""
+    said = (
+        f"SYNTHESISED: {times} times finer by the model {model}; details between the slices are computed, not "
+        f"measured. Thick slices of it differ from the measured ones by {report['residual']:.3g}{unit} (noise: "
+        f"{report['noise']:.3g})."
+    )
+    name = f"{volume.name} finer ({SYNTHESISED})"
+    image = replace(volume, data=_as_before(made, volume), geometry=grid, name=name, derivation=said)
+    if spread is None:
+        return Restored(image, None, report)
+    about = f"Standard deviation of {report['views']:g} answers of the model {model} for the same place."
+    name = f"{volume.name} finer: uncertainty"
+    other = replace(volume, data=spread, geometry=grid, name=name, derivation=about, window=None)
+    return Restored(image, other, report)
+
+
+def _as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:
+    """Return values in the image's own number type where that is whole numbers, which formats then hold exactly."""
+    dtype = np.asarray(volume.data[:0]).dtype
+    if dtype.kind not in "iu":
+        return values
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)

@@ -1,0 +1,240 @@
+"""Super-resolution learned from one volume: its slices show how it would look across them.
+
+After Zhao et al., SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI, IEEE TMI 40 (2021).
+"""
+
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from math import ceil
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_medseg.device import Precision, choose
+from napari_medseg.errors import DataError
+from napari_medseg.inference.restoration.finer import FinerOptions, Restored, Scale, plain_values, refine, thickest
+from napari_medseg.models import Bundle, Intensity, ModelSpec, build
+from napari_medseg.progress import Control, Event, Finished, Note, Progress
+from napari_medseg.training.restoration.config import RestorationConfig
+from napari_medseg.training.restoration.fitting import Standing, fit
+from napari_medseg.training.restoration.learner import Learner
+from napari_medseg.training.restoration.pairs import Fine, degraded, in_plane
+from napari_medseg.volume import Volume
+from napari_medseg.volume.sampling import AxisSampling
+
+MOST = 4.0
+"""Times that slices are made thinner at most."""
+NEARLY = 1.1
+"""Spacings that differ by less are alike: there is nothing to learn."""
+PATCH = (16, 48)
+"""Coarse voxels of a patch, across the slices and along them."""
+PATCHES = 16
+"""Per step."""
+VIEWS_SHARE = 0.35
+"""Most of the time that goes into applying the network."""
+REST_SHARE = 0.04
+"""Of the time, for comparing with the thick slices and the like."""
+
+
+class OwnOptions(BaseModel):
+    """How to make thick slices thin with nothing but the volume itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    factor: Annotated[float, Field(gt=1, le=MOST)] | None = None
+    """How many times finer across the slices; None makes the voxels as long there as in the slices, at most 4 times
+    finer."""
+    spacing_mm: Annotated[float, Field(gt=0)] | None = None
+    """Distance between the new slices, instead of `factor`."""
+    thickness_mm: Annotated[float, Field(gt=0)] | None = None
+    """Thickness of a slice (full width at half maximum of its profile): smaller than the distance between slices where
+    there are gaps. None: as that distance."""
+    profile: Literal["gaussian", "box"] = "gaussian"
+    """How a slice weighs what it covers."""
+    thick: Annotated[int, Field(ge=0, le=2)] | None = None
+    """Array axis across the slices; None takes the one with the largest spacing."""
+    minutes: Annotated[float, Field(gt=0, le=1000)] | None = 4.0
+    """Time for learning and applying together; None: take `steps`."""
+    steps: Annotated[int, Field(ge=1)] = 4000
+    """Most steps of learning."""
+    features: Annotated[int, Field(ge=4, le=256)] = 32
+    """Channels of the network's hidden layers."""
+    blocks: Annotated[int, Field(ge=1, le=32)] = 6
+    """Residual blocks of the network."""
+    views: Annotated[int, Field(ge=1, le=4)] | None = None
+    """Ways of mirroring that are averaged in each of two orientations; None takes as many as there is time for."""
+    consistency: bool = True
+    """Whether the result is corrected so that thick slices computed from it are the given ones."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Precision = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Everything random follows from it and the step's number."""
+
+
+def plan_axis(volume: Volume, options: OwnOptions) -> tuple[int, AxisSampling]:
+    """Return the axis across the slices, and how it was sampled in voxels of the result.
+
+    Raises
+    ------
+    DataError
+        If the image is not a volume, or its slices are thin already and no factor was given.
+    """
+    if len(volume.spatial_shape) != 3:
+        raise DataError(f"{volume.name} is a plane image.", "Train on a set of fine images instead.")
+    thick = thickest(volume) if options.thick is None else options.thick
+    spacing = (1.0, 1.0, 1.0) if volume.geometry is None else volume.geometry.spacing
+    inside = min(spacing[axis] for axis in range(3) if axis != thick)
+    factor = options.factor
+    if options.spacing_mm is not None:
+        factor = spacing[thick] / options.spacing_mm
+    elif factor is None:
+        factor = min(spacing[thick] / inside, MOST)
+    if not NEARLY <= factor <= MOST:
+        raise DataError(
+            f"{volume.name} has slices {spacing[thick]:.3g} mm apart and pixels of {inside:.3g} mm, which would be "
+            f"{factor:.3g} times finer.",
+            f"Give a factor or a spacing that makes it {NEARLY} to {MOST:g} times finer.",
+        )
+    width = factor if options.thickness_mm is None else factor * options.thickness_mm / spacing[thick]
+    return thick, AxisSampling(factor, width, options.profile)
+
+
+def refine_own(
+    volume: Volume, options: OwnOptions | None = None, control: Control | None = None
+) -> Generator[Event, None, None]:
+    """Learn from a volume how it looks in fine, and make its slices thin.
+
+    Parameters
+    ----------
+    volume : Volume
+        One channel, three axes of space.
+    options : OwnOptions, optional
+        How; the defaults if None.
+    control : Control, optional
+        Cancels and pauses; `training.messages.Stop` ends the learning early.
+
+    Yields
+    ------
+    Event
+        `Progress`, `Step`, `Note`, and last `Finished` with a (`Restored`, `Bundle`): the result, and the network,
+        which serves for other volumes of the same kind.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to learn from.
+    """
+    options, control = options or OwnOptions(), control or Control()
+    started = time.monotonic()
+    yield Progress("Cutting planes", 0, 1)
+    thick, axis = plan_axis(volume, options)
+    pairs = planes_of(volume, thick, axis, options.seed)
+    spec = _spec(volume, axis, options)
+    torch.manual_seed(options.seed)
+    config = RestorationConfig(
+        steps=options.steps, minutes=None, device=options.device, precision=options.precision, seed=options.seed
+    )
+    learner, state = Learner(build(spec), config, choose(options.device)), Standing()
+    each = learner.calibrate(pairs)
+    views = options.views or 2
+    if options.minutes is not None:
+        asked = volume.geometry.shape if volume.geometry is not None else volume.spatial_shape
+        apply_seconds = 2 * each * float(np.prod(asked)) / (PATCHES * PATCH[0] * PATCH[1])
+        minutes, views = _shared_out(options, apply_seconds, time.monotonic() - started)
+        config = config.model_copy(update={"minutes": minutes})
+    yield from fit(learner, pairs, config, state, control)
+    yield Note(f"Learned in {state.step} steps from {sum(len(image) for image in pairs.images)} slices.")
+    bundle = Bundle.create(spec, learner.network.state_dict())
+    for event in refine(volume, bundle, _applied(axis, thick, views, options), control):
+        if isinstance(event, Finished):
+            result = event.result
+            assert isinstance(result, Restored)
+            result.report.update(steps=float(state.step), seconds=time.monotonic() - started)
+            yield Finished((result, bundle))
+        else:
+            yield event
+
+
+def _shared_out(options: OwnOptions, apply_seconds: float, passed: float) -> tuple[float, int]:
+    """Return the minutes for learning and the number of views, so that all fits the time."""
+    assert options.minutes is not None
+    budget = options.minutes * 60
+    fitting = [count for count in (4, 2, 1) if count * apply_seconds <= VIEWS_SHARE * budget]
+    views = options.views or (fitting or [1])[0]
+    left = budget * (1 - REST_SHARE) - passed - views * apply_seconds
+    # Little time is better spent on some learning than on a network that knows nothing.
+    return max(left, 0.2 * budget) / 60, views
+
+
+def planes_of(volume: Volume, thick: int, axis: AxisSampling, seed: int) -> Fine:
+    """Return pairs from the slices of a volume, which are made thick within their plane.
+
+    Raises
+    ------
+    DataError
+        If the slices are too small.
+    """
+    spacing = (1.0, 1.0, 1.0) if volume.geometry is None else volume.geometry.spacing
+    whole = _whole(axis)
+    new = spacing[thick] / whole.factor
+    values = plain_values(volume)
+    values = Scale.of(values).apply(values)
+    planes = in_plane(values, thick, {side: new / spacing[side] for side in range(3) if side != thick})
+    smallest = [min(max(n // step, 4) for n in lengths) for lengths, step in _lengths(planes, round(whole.factor))]
+    patch = (min(PATCH[0], smallest[0]), min(PATCH[1], smallest[1]))
+    pairs = degraded(planes, (whole, AxisSampling(1)), patch, PATCHES, seed)
+    if not pairs.images:
+        raise DataError(f"{volume.name}: its slices of {values.shape} voxels are too small to learn from.")
+    return pairs
+
+
+def _lengths(planes: list[NDArray[np.float32]], factor: int) -> list[tuple[list[int], int]]:
+    return [([image.shape[1] for image in planes], factor), ([image.shape[2] for image in planes], 1)]
+
+
+def _whole(axis: AxisSampling) -> AxisSampling:
+    """Return the sampling that the network learns, whose factor is a whole number."""
+    factor = float(ceil(axis.factor - 0.01))
+    return replace(axis, factor=factor, width=axis.thickness * factor / axis.factor)
+
+
+def _spec(volume: Volume, axis: AxisSampling, options: OwnOptions) -> ModelSpec:
+    whole = _whole(axis)
+    network = {
+        "features": options.features,
+        "blocks": options.blocks,
+        "factor": (int(whole.factor), 1),
+        "width": (whole.thickness, 1.0),
+        "profile": whole.profile,
+    }
+    return ModelSpec(
+        name=f"own slices x{axis.factor:g}",
+        architecture="subpixel",
+        options=network,
+        task="superresolution",
+        dims=2,
+        classes=(),
+        axcodes=None,
+        intensity=Intensity(kind="zscore"),
+        patch_size=PATCH,
+        modality=volume.modality,
+        description=f"Makes slices {axis.factor:g} times thinner; learned from the slices of one volume alone.",
+        citation="Zhao et al., SMORE, IEEE Trans Med Imaging 40 (2021)",
+    )
+
+
+def _applied(axis: AxisSampling, thick: int, views: int, options: OwnOptions) -> FinerOptions:
+    return FinerOptions(
+        views=views,
+        factor=axis.factor,
+        consistency=options.consistency,
+        thick=thick,
+        device=options.device,
+        precision=options.precision,
+    )
