@@ -59,7 +59,7 @@ def read(
     for place in _places(path, options):
         form = format_of(place)
         with clear_errors(place):
-            volumes += form.read(place, options)
+            volumes += [replace(volume, path=place) for volume in form.read(place, options)]
     if not volumes:
         raise _nothing_found(path, series)
     return [in_suv(volume) for volume in volumes] if suv else volumes

@@ -63,6 +63,10 @@ class Volume:
     """DICOM files or folders whose series it was read from or drawn on: what is written as DICOM refers to them. In
     memory only: paths may name the patient, so no file, log or message of ours holds them."""
 
+    path: Path | None = field(default=None, repr=False)
+    """File or folder that `napari_medseg.read` read it from, so that a project can refer to it. In memory only, like
+    `source`."""
+
     def __post_init__(self) -> None:
         expected = self.data.shape[len(self.axes) : self.data.ndim - self.rgb]
         if self.geometry is not None and self.geometry.shape != expected:

@@ -1,0 +1,63 @@
+"""What ``project.json`` says."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+VERSION = 1
+FILE = "project.json"
+
+
+class ImageReference(BaseModel):
+    """Where an image is, and how to know that it is the same one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    path: Annotated[str, Field(min_length=1)]
+    """Relative to the project's folder for a copy inside it, else absolute. The only place in the project that can hold
+    words of the user's own folders."""
+    series: str = ""
+    """Which series, where the path holds several."""
+    fingerprint: Annotated[str, Field(min_length=1)]
+    """Of voxels and grid; see `napari_medseg.project.fingerprint`."""
+
+
+class CaseEntry(BaseModel):
+    """An image with its label map."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    id: Annotated[str, Field(pattern=r"^case-\d{3,}$")]
+    """Name of the case's folder."""
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    """As the user calls it; numbered unless they do."""
+    images: tuple[ImageReference, ...] = ()
+    """What the labels were drawn on; empty for an image that has no file and is too large to be copied."""
+    scheme: Literal["sparse", "dense"] = "sparse"
+    """Whether 0 in the labels is unlabelled (strokes) or background (everything is annotated)."""
+    group: str = ""
+    """Patient; cases of one group are never split between training and validation. Empty: a group of its own."""
+    split: Literal["train", "test"] = "train"
+    """Test cases are never trained on."""
+    notes: str = ""
+
+
+class ProjectContent(BaseModel):
+    """All that a project is, but its arrays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    version: Literal[1] = VERSION
+    """Of this layout."""
+    name: Annotated[str, Field(max_length=100)] = ""
+    created: str = ""
+    """Date and time in UTC, in ISO 8601."""
+    cases: tuple[CaseEntry, ...] = ()
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "ProjectContent":
+        ids = [case.id for case in self.cases]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"cases must have distinct identifiers; got {ids}")
+        return self

@@ -1,0 +1,364 @@
+"""A project's folder: what is in it, and how it is changed without ever being half written."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import ValidationError
+
+from napari_medseg.data import annotation as annotations
+from napari_medseg.data.annotation import Annotation
+from napari_medseg.errors import ConfigError, DataError, ReadError, WriteError
+from napari_medseg.io import read, write
+from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent
+from napari_medseg.project.fingerprint import fingerprint
+from napari_medseg.project.lock import FolderLock
+from napari_medseg.project.slabs import SlabStore
+from napari_medseg.training.atomic import write_text
+from napari_medseg.volume import Geometry, LabelClass, Volume
+
+ImageState = Literal["copied", "referenced", "missing", "none"]
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder holds a project."""
+    return (folder / FILE).is_file()
+
+
+class Project:
+    """An open project; `create` and `open` lock its folder, `look` only reads.
+
+    Use as a context, or call `close`. Methods may be called from several threads.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    content : ProjectContent
+        What its ``project.json`` says.
+    lock : FolderLock, optional
+        None for a project that is only looked at.
+    """
+
+    def __init__(self, folder: Path, content: ProjectContent, lock: FolderLock | None) -> None:
+        self.folder = folder
+        self._content, self._lock = content, lock
+        self._stores: dict[str, SlabStore] = {}
+        self._writing = threading.RLock()
+
+    @classmethod
+    def create(cls, folder: Path, name: str = "") -> Self:
+        """Make a project in a new or empty folder.
+
+        Raises
+        ------
+        ConfigError
+            If the folder holds anything.
+        WriteError
+            If it cannot be written.
+        """
+        folder = folder.resolve()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"{folder.name} is not an empty folder.", "Choose a new folder for the project.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            project = cls(folder, ProjectContent(), FolderLock(folder))
+            project.change(name=name or folder.name[:100], created=datetime.now(UTC).isoformat(timespec="seconds"))
+        except OSError as error:
+            raise _unwritable(error) from error
+        return project
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a project for one window; see `notes_on_opening`.
+
+        Raises
+        ------
+        ReadError
+            If the folder holds no project, or one that cannot be understood.
+        ConfigError
+            If another window has it open.
+        """
+        folder = folder.resolve()
+        content = _load(folder)
+        try:
+            lock = FolderLock(folder)
+        except OSError as error:
+            raise _unwritable(error) from error
+        return cls(folder, content, lock)
+
+    @classmethod
+    def look(cls, folder: Path) -> Self:
+        """Return a project to read from, which others may have open."""
+        folder = folder.resolve()
+        return cls(folder, _load(folder), None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other windows open it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def content(self) -> ProjectContent:
+        """What it holds."""
+        return self._content
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether the window that had it open before had died."""
+        return self._lock is not None and self._lock.taken_over
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the training runs."""
+        return self.folder / "runs"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the models."""
+        return self.folder / "models"
+
+    def change(self, **values: object) -> None:
+        """Change fields of the content, on disk first.
+
+        Raises
+        ------
+        ConfigError
+            If a value cannot be.
+        WriteError
+            If it cannot be written; everything stays as it was.
+        """
+        with self._writing:
+            try:
+                content = ProjectContent.model_validate({**self._content.model_dump(), **values})
+            except ValidationError as error:
+                raise ConfigError(
+                    f"The project cannot hold this: {error.errors()[0]['msg']}.", "Correct it."
+                ) from error
+            try:
+                write_text(self.folder / FILE, content.model_dump_json(indent=1))
+            except OSError as error:
+                raise _unwritable(error) from error
+            self._content = content
+
+    def case(self, case: str) -> CaseEntry:
+        """Return a case by its identifier; `DataError` if there is none."""
+        for entry in self._content.cases:
+            if entry.id == case:
+                return entry
+        raise DataError(f"The project has no case {case}.", "Choose one of those it lists.")
+
+    def add_case(self, images: tuple[ImageReference, ...], name: str = "", **values: object) -> CaseEntry:
+        """Add a case; without a name it is numbered, so that no name of a file or patient gets into the project."""
+        with self._writing:
+            taken = [int(entry.id.partition("-")[2]) for entry in self._content.cases]
+            number = max(taken, default=0) + 1
+            fields: dict[str, Any] = {
+                "id": f"case-{number:03d}", "name": name or f"case {number}", "images": images, **values,
+            }  # fmt: skip
+            try:
+                entry = CaseEntry.model_validate(fields)
+            except ValidationError as error:
+                raise ConfigError(f"The case cannot be added: {error.errors()[0]['msg']}.", "Correct it.") from error
+            self.change(cases=(*self._content.cases, entry))
+            return entry
+
+    def change_case(self, case: str, **values: object) -> CaseEntry:
+        """Change fields of a case, and return it; see `change`."""
+        with self._writing:
+            old = self.case(case)
+            changed = {**old.model_dump(), **values}
+            self.change(cases=tuple(changed if entry.id == case else entry for entry in self._content.cases))
+            return self.case(case)
+
+    def remove_case(self, case: str) -> None:
+        """Take a case off the list; its labels stay in its folder, out of the way of new cases."""
+        with self._writing:
+            entry = self.case(case)
+            self.change(cases=tuple(other for other in self._content.cases if other.id != entry.id))
+            folder = self.folder / "cases" / case
+            if folder.is_dir():
+                aside = self.folder / "removed" / f"{case}-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}"
+                aside.parent.mkdir(exist_ok=True)
+                folder.rename(aside)
+            self._stores.pop(case, None)
+
+    def refer(self, image: Volume, copy: bool = False) -> ImageReference:
+        """Return a reference to an image.
+
+        Parameters
+        ----------
+        image : Volume
+            As it was read with PET in SUV.
+        copy : bool
+            Whether to copy it into the project; an image that was read from no file always is.
+
+        Raises
+        ------
+        WriteError
+            If it cannot be copied.
+        """
+        known = fingerprint(image)
+        if not copy and image.path is not None and not image.derivation:
+            return ImageReference(path=str(image.path.resolve()), series=image.series_id or "", fingerprint=known)
+        path = self.folder / "images" / f"{known}.medvol"
+        if not path.exists():
+            # The name may be that of a file, and so of a patient.
+            own = replace(image, name="image", warnings=tuple(w.replace(image.name, "image") for w in image.warnings))
+            path.parent.mkdir(exist_ok=True)
+            write(own, path)
+        return ImageReference(path=path.relative_to(self.folder).as_posix(), fingerprint=known)
+
+    def path_of(self, image: ImageReference) -> Path:
+        """Return where an image is."""
+        return self.folder / image.path
+
+    def image_state(self, case: str) -> ImageState:
+        """Return what there is of a case's image, without reading it."""
+        images = self.case(case).images
+        if not images:
+            return "none"
+        if not all(self.path_of(image).exists() for image in images):
+            return "missing"
+        return "copied" if all(self.path_of(image).is_relative_to(self.folder) for image in images) else "referenced"
+
+    def read_images(self, case: str) -> list[Volume]:
+        """Return the images of a case, each exactly the one that was added.
+
+        Raises
+        ------
+        DataError
+            If one is gone, or is another one now.
+        ReadError
+            If a file cannot be read.
+        """
+        entry = self.case(case)
+        return [self._read_image(image, entry.name) for image in entry.images]
+
+    def relocate(self, case: str, path: Path) -> CaseEntry:
+        """Note where the image of a case is now, if it is the same; `DataError` if it is not."""
+        entry = self.case(case)
+        moved = tuple(image.model_copy(update={"path": str(path.resolve()), "series": ""}) for image in entry.images)
+        found = [self._read_image(image, entry.name) for image in moved]
+        named = zip(moved, found, strict=True)
+        return self.change_case(
+            case, images=tuple(one.model_copy(update={"series": other.series_id or ""}) for one, other in named)
+        )
+
+    def save_labels(
+        self, case: str, labels: Volume, annotation: Annotation | None = None, rows: slice | None = None
+    ) -> bool:
+        """Save the labels of a case; a process that dies meanwhile leaves what was saved before.
+
+        Parameters
+        ----------
+        case : str
+            Identifier.
+        labels : Volume
+            May be painted on meanwhile.
+        annotation : Annotation, optional
+            What is known of them.
+        rows : slice, optional
+            Where along the first axis they may have changed since the last call; everywhere if None.
+
+        Returns
+        -------
+        bool
+            Whether the labels had changed.
+
+        Raises
+        ------
+        WriteError
+            If the disk does not take them; what was saved before stays.
+        """
+        header = {
+            "geometry": None if labels.geometry is None else labels.geometry.to_dict(),
+            "axes": list(labels.axes),
+            "classes": [entry.model_dump() for entry in labels.classes],
+        }
+        try:
+            with self._writing:
+                store = self._store(case)
+                changed = store.save(np.asarray(labels.data), header, rows)
+                if annotation is not None:
+                    annotations.save(annotation, store.folder)
+        except OSError as error:
+            raise _unwritable(error) from error
+        return changed
+
+    def load_labels(self, case: str) -> tuple[Volume, Annotation | None] | None:
+        """Return the labels of a case and what is known of them; None if nothing was saved yet.
+
+        Raises
+        ------
+        ReadError
+            If a file is damaged.
+        """
+        store = self._store(case)
+        if not store.exists():
+            return None
+        data, header = store.load()
+        return _labels(data, header, f"{self.case(case).name} labels"), annotations.load(store.folder)
+
+    def saved_at(self, case: str) -> float | None:
+        """Return when labels of a case were last saved, in seconds since the epoch; None if they never were."""
+        index = self._store(case).index
+        return index.stat().st_mtime if index.is_file() else None
+
+    def _store(self, case: str) -> SlabStore:
+        return self._stores.setdefault(case, SlabStore(self.folder / "cases" / case / "labels"))
+
+    def _read_image(self, image: ImageReference, name: str) -> Volume:
+        path = self.path_of(image)
+        if not path.exists():
+            raise DataError(
+                f"The image of {name} is not where it was.",
+                f"Put it back, or say where it is now; {FILE} has its path.",
+            )
+        for volume in read(path, series=image.series or None, suv=True):
+            if fingerprint(volume) == image.fingerprint:
+                return volume
+        raise DataError(
+            f"The image of {name} has changed since it was added: other values, or another place in space.",
+            "Restore the file as it was, or add the changed image as a new case.",
+        )
+
+
+def _load(folder: Path) -> ProjectContent:
+    try:
+        return ProjectContent.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReadError(f"{folder.name} holds no project.", f"Choose a folder with a {FILE}.") from error
+    except ValueError as error:
+        raise ReadError(
+            f"{FILE} in {folder.name} is not understood.", "Update napari-medseg, or restore the file from a backup."
+        ) from error
+
+
+def _labels(data: np.ndarray[Any, Any], header: Mapping[str, Any], name: str) -> Volume:
+    grid = header["geometry"]
+    return Volume(
+        data,
+        None if grid is None else Geometry.from_dict(grid),
+        name=name,
+        kind="labels",
+        axes=tuple(header["axes"]),
+        classes=tuple(LabelClass(**entry) for entry in header["classes"]),
+    )
+
+
+def _unwritable(error: OSError) -> WriteError:
+    return WriteError(
+        f"The project cannot be written: {error.strerror or error}.", "Check the free space and the folder's rights."
+    )
