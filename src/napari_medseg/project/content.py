@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-VERSION = 1
 FILE = "project.json"
 
 
@@ -47,7 +46,7 @@ class ProjectContent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     """Of this layout."""
     name: Annotated[str, Field(max_length=100)] = ""
     created: str = ""

@@ -2,10 +2,9 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import ValidationError
@@ -13,15 +12,12 @@ from pydantic import ValidationError
 from napari_medseg.data import annotation as annotations
 from napari_medseg.data.annotation import Annotation
 from napari_medseg.errors import ConfigError, DataError, ReadError, WriteError
-from napari_medseg.io import read, write
+from napari_medseg.project import images
 from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent
-from napari_medseg.project.fingerprint import fingerprint
 from napari_medseg.project.lock import FolderLock
 from napari_medseg.project.slabs import SlabStore
 from napari_medseg.training.atomic import write_text
 from napari_medseg.volume import Geometry, LabelClass, Volume
-
-ImageState = Literal["copied", "referenced", "missing", "none"]
 
 
 def is_project(folder: Path) -> bool:
@@ -74,7 +70,7 @@ class Project:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a project for one window; see `notes_on_opening`.
+        """Open a project for one window.
 
         Raises
         ------
@@ -159,13 +155,13 @@ class Project:
                 return entry
         raise DataError(f"The project has no case {case}.", "Choose one of those it lists.")
 
-    def add_case(self, images: tuple[ImageReference, ...], name: str = "", **values: object) -> CaseEntry:
+    def add_case(self, referred: tuple[ImageReference, ...], name: str = "", **values: object) -> CaseEntry:
         """Add a case; without a name it is numbered, so that no name of a file or patient gets into the project."""
         with self._writing:
             taken = [int(entry.id.partition("-")[2]) for entry in self._content.cases]
             number = max(taken, default=0) + 1
             fields: dict[str, Any] = {
-                "id": f"case-{number:03d}", "name": name or f"case {number}", "images": images, **values,
+                "id": f"case-{number:03d}", "name": name or f"case {number}", "images": referred, **values,
             }  # fmt: skip
             try:
                 entry = CaseEntry.model_validate(fields)
@@ -195,66 +191,23 @@ class Project:
             self._stores.pop(case, None)
 
     def refer(self, image: Volume, copy: bool = False) -> ImageReference:
-        """Return a reference to an image.
+        """Return a reference to an image, copied into the project if asked for or needed; see `images.refer`."""
+        return images.refer(self.folder, image, copy)
 
-        Parameters
-        ----------
-        image : Volume
-            As it was read with PET in SUV.
-        copy : bool
-            Whether to copy it into the project; an image that was read from no file always is.
-
-        Raises
-        ------
-        WriteError
-            If it cannot be copied.
-        """
-        known = fingerprint(image)
-        if not copy and image.path is not None and not image.derivation:
-            return ImageReference(path=str(image.path.resolve()), series=image.series_id or "", fingerprint=known)
-        path = self.folder / "images" / f"{known}.medvol"
-        if not path.exists():
-            # The name may be that of a file, and so of a patient.
-            own = replace(image, name="image", warnings=tuple(w.replace(image.name, "image") for w in image.warnings))
-            path.parent.mkdir(exist_ok=True)
-            write(own, path)
-        return ImageReference(path=path.relative_to(self.folder).as_posix(), fingerprint=known)
-
-    def path_of(self, image: ImageReference) -> Path:
-        """Return where an image is."""
-        return self.folder / image.path
-
-    def image_state(self, case: str) -> ImageState:
+    def image_state(self, case: str) -> images.State:
         """Return what there is of a case's image, without reading it."""
-        images = self.case(case).images
-        if not images:
-            return "none"
-        if not all(self.path_of(image).exists() for image in images):
-            return "missing"
-        return "copied" if all(self.path_of(image).is_relative_to(self.folder) for image in images) else "referenced"
+        return images.state(self.folder, self.case(case).images)
 
     def read_images(self, case: str) -> list[Volume]:
-        """Return the images of a case, each exactly the one that was added.
-
-        Raises
-        ------
-        DataError
-            If one is gone, or is another one now.
-        ReadError
-            If a file cannot be read.
-        """
+        """Return the images of a case, each exactly the one that was added; see `images.load` for the errors."""
         entry = self.case(case)
-        return [self._read_image(image, entry.name) for image in entry.images]
+        return [images.load(self.folder, image, entry.name) for image in entry.images]
 
     def relocate(self, case: str, path: Path) -> CaseEntry:
         """Note where the image of a case is now, if it is the same; `DataError` if it is not."""
         entry = self.case(case)
-        moved = tuple(image.model_copy(update={"path": str(path.resolve()), "series": ""}) for image in entry.images)
-        found = [self._read_image(image, entry.name) for image in moved]
-        named = zip(moved, found, strict=True)
-        return self.change_case(
-            case, images=tuple(one.model_copy(update={"series": other.series_id or ""}) for one, other in named)
-        )
+        moved = tuple(images.relocated(self.folder, image, path, entry.name) for image in entry.images)
+        return self.change_case(case, images=moved)
 
     def save_labels(
         self, case: str, labels: Volume, annotation: Annotation | None = None, rows: slice | None = None
@@ -318,21 +271,6 @@ class Project:
 
     def _store(self, case: str) -> SlabStore:
         return self._stores.setdefault(case, SlabStore(self.folder / "cases" / case / "labels"))
-
-    def _read_image(self, image: ImageReference, name: str) -> Volume:
-        path = self.path_of(image)
-        if not path.exists():
-            raise DataError(
-                f"The image of {name} is not where it was.",
-                f"Put it back, or say where it is now; {FILE} has its path.",
-            )
-        for volume in read(path, series=image.series or None, suv=True):
-            if fingerprint(volume) == image.fingerprint:
-                return volume
-        raise DataError(
-            f"The image of {name} has changed since it was added: other values, or another place in space.",
-            "Restore the file as it was, or add the changed image as a new case.",
-        )
 
 
 def _load(folder: Path) -> ProjectContent:
