@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_medseg.io import read
+from napari_medseg.io import read, write
 from napari_medseg.models import Bundle
 
 Command = Callable[..., Any]
@@ -116,6 +117,23 @@ class TestTrain:
         outcome = command("train", "segmentation", *folders, "--init", trained / "bundle", "--set", "steps=2")
         assert outcome.code == 0, outcome.err
         assert str(tmp_path / "run" / "bundle") in outcome.out
+
+    def test_new_classes_are_added_to_those_of_the_model(self, command: Command, cases: Path, trained: Path) -> None:
+        source = next((cases / "labels").iterdir())
+        labels = read(source)[0]
+        changed = trained.parent / "changed"
+        for name in ("images", "labels"):
+            (changed / name).mkdir(parents=True)
+        shutil.copy(next((cases / "images").glob(f"{source.name.split('.')[0]}.*")), changed / "images")
+        write(replace(labels, data=np.where(labels.data == 3, 40, labels.data)), changed / "labels" / source.name)
+        folders = ("--images", changed / "images", "--labels", changed / "labels", "--out", changed / "run")
+        start = ("--init", trained / "bundle", "--class", "40=lesion", "--set", "steps=1", "--set", "freeze=head")
+        outcome = command("train", "segmentation", *folders, *start)
+        assert outcome.code == 0, outcome.err
+        assert "new for lesion" in outcome.err
+        spec = Bundle.load(changed / "run" / "bundle").spec
+        assert (40, "lesion") in [(entry.value, entry.name) for entry in spec.classes]
+        assert 3 not in [entry.value for entry in spec.classes]
 
     def test_ctrl_c_keeps_the_model_and_says_how_to_go_on(self, cases: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"

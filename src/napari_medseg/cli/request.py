@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.cli.case_names import chosen
+from napari_medseg.cli.predict import find_model
 from napari_medseg.cli.schemes import LOOK_AT, class_names, count_objects
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.data import BACKGROUND_VALUE
@@ -18,8 +19,9 @@ from napari_medseg.data.sample import Scheme
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.io import read
 from napari_medseg.io.named import by_stem
-from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models import ModelSpec
 from napari_medseg.models.design import Design, design_spec
+from napari_medseg.models.retarget import fine_tuned_spec
 from napari_medseg.training import Case, TrainConfig, create_run
 from napari_medseg.volume import LabelClass, Volume
 
@@ -80,7 +82,7 @@ class Request:
         ]
         classes = _renamed(_classes(found, known, scheme), class_names(self.names))
         spec = self._spec(folder.resolve().name, cases, design, classes)
-        create_run(folder, spec, cases, config, None if self.init is None else self.init.resolve())
+        create_run(folder, spec, cases, config, None if self.init is None else find_model(self.init).path)
         return notes
 
     def _values(self) -> tuple[Design, TrainConfig]:
@@ -102,11 +104,14 @@ class Request:
             images = [_image(case.image) for case in cases[:LOOK_AT]]
             channels = max(_channels(image) for image in images)
             return design_spec(name, images[0], list(classes.values()), design, channels)
-        spec = Bundle.load(self.init).spec
-        unknown = sorted(set(classes) - {entry.value for entry in spec.classes})
-        if unknown:
-            raise ConfigError(f"{spec.name} has no class {unknown[0]}, but the labels do.", "Train without --init.")
-        return spec.model_copy(update={"name": name, "metrics": {}, "training_data": ()})
+        start = find_model(self.init).spec
+        known = {entry.value: entry for entry in start.foreground}
+        told = class_names(self.names)
+        merged = {value: entry if value in told else known.get(value, entry) for value, entry in classes.items()}
+        # Unlabelled voxels do not contradict a class that nobody drew, background would.
+        if cases[0].scheme == "sparse" or merged.keys() <= known.keys():
+            merged = known | merged
+        return fine_tuned_spec(start, name, list(merged.values()))
 
 
 def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tuple[Path, Path]], list[str]]:

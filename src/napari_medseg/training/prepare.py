@@ -14,9 +14,12 @@ from napari_medseg.data import Sample, make_sample
 from napari_medseg.data.grid import GridMap
 from napari_medseg.data.label_array import label_array
 from napari_medseg.errors import ConfigError, DataError, GeometryError
+from napari_medseg.inference.pipelines.nnunet import prepare
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.models import ModelSpec
+from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.part import Part
 from napari_medseg.training.run import Case
 from napari_medseg.volume import Volume
 
@@ -46,6 +49,8 @@ class LoadedCase:
     """The image as the network sees it."""
     sample: Sample
     """The same image with its labels; shares the image's memory."""
+    part: Part | None = None
+    """What of the image is on the grid; None for all."""
 
     def reread(self, start: tuple[int, ...] | None = None, stop: tuple[int, ...] | None = None) -> Taken:
         """Take over labels that were edited on disk, from `start` up to `stop` of their own array; return them."""
@@ -84,7 +89,7 @@ def load_case(
     """
     image, labels = _read_one(case.image), _read_one(case.labels)
     _check_same_grid(case.id, image, labels)
-    grid = to_model_grid(image, spec)
+    grid, where, part = _on_grid(image, spec)
     painted = np.array(label_array(labels, case.id))
     if keep is not None:
         keep(case, painted)
@@ -93,11 +98,21 @@ def load_case(
         painted,
         spec.classes,
         scheme=case.scheme,
-        grid=grid_map(grid),
+        grid=where,
         id=case.id,
         group=case.group,
     )
-    return LoadedCase(case, grid, sample)
+    return LoadedCase(case, grid, sample, part)
+
+
+def _on_grid(image: Volume, spec: ModelSpec) -> tuple[ModelGrid, GridMap, Part | None]:
+    """Return the image as the network sees it, where that lies in its own array, and what of it there is."""
+    if isinstance(spec.pipeline, NnUNet):
+        prepared = prepare(image, spec, spec.pipeline)
+        part = Part.of(prepared)
+        return prepared.grid, part.map(grid_map(prepared.grid)), part
+    grid = to_model_grid(image, spec)
+    return grid, grid_map(grid), None
 
 
 def training_data_hash(case: LoadedCase) -> str:
@@ -141,7 +156,8 @@ def flip_axes(spec: ModelSpec, config: TrainConfig) -> tuple[int, ...]:
     axes = range(3 - spec.dims, 3)
     if not sided:
         return tuple(axes)
-    if spec.axcodes is None:
+    # The axes of nnU-Net's grid are those of each file.
+    if spec.axcodes is None or spec.pipeline is not None:
         return ()
     return tuple(axis for axis in axes if spec.axcodes[axis] not in "LR")
 

@@ -4,7 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import ConfigError, MedsegError
@@ -213,14 +215,17 @@ class Session:
                 teaching, features = self.teaching, self.teaching.features[self.cases.index(case)]
                 labels = plane_labels(teaching.network, features, case.grid, teaching.spec, axis, index)
             else:
-                labels = predict_slice(
-                    self.learner.network, case.grid, self.spec, axis, index, precision=self.config.precision
-                )
+                network, precision = self.learner.network, self.config.precision
+
+                def predict(position: int) -> NDArray[np.unsignedinteger]:
+                    return predict_slice(network, case.grid, self.spec, axis, position, precision=precision)
+
+                labels = predict(index) if case.part is None else case.part.slice_of(axis, index, predict)
             yield Preview(self.view.sample, axis, index, labels, self.state.step)
         spent = time.monotonic() - started
         self._preview_due = started + max(1 / self.config.preview_hz, spent / PREVIEW_SHARE)
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:
-        shape = case.grid.placement.shape
+        shape = case.sample.grid.shape
         return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]

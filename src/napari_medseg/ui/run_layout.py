@@ -12,8 +12,9 @@ from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.errors import DataError
 from napari_medseg.io import write
 from napari_medseg.io.formats import mapped
-from napari_medseg.models import BACKGROUND, Bundle, ModelSpec
+from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.design import Design, design_spec
+from napari_medseg.models.retarget import fine_tuned_spec
 from napari_medseg.training import Case, RunFolder, TrainConfig, create_run
 from napari_medseg.ui.folders import new_run_folder
 from napari_medseg.ui.labels_mirror import LabelsMirror
@@ -82,8 +83,7 @@ def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:
     """Return the specification of the model to be made: a new design, or the start's with the user's classes."""
     if plan.start is None:
         return design_spec(plan.name, image, plan.classes, plan.design)
-    update = {"name": plan.name, "classes": (BACKGROUND, *plan.classes), "metrics": {}, "description": ""}
-    return ModelSpec.model_validate({**plan.start.spec.model_dump(), **update})
+    return fine_tuned_spec(plan.start.spec, plan.name, plan.classes)
 
 
 def check_strokes(labels: NDArray[np.integer], classes: tuple[LabelClass, ...], complete: bool = False) -> None:
