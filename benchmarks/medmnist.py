@@ -22,7 +22,7 @@ import numpy as np
 
 from napari_medseg.data.labelled.listing import open_npz
 from napari_medseg.evaluate.classification import scores_of
-from napari_medseg.inference.classify import classify
+from napari_medseg.inference.classify import Classified, classify
 from napari_medseg.models import Bundle
 from napari_medseg.progress import EpochEnd, Finished
 from napari_medseg.training import train
@@ -46,7 +46,8 @@ def one_run(data: Path, config: ClassificationConfig, folder: Path) -> dict[str,
     assert isinstance(answers, Finished)
     assert labels is not None
     values = np.array([int(c.name) for c in bundle.spec.classes])
-    return scores_of(np.searchsorted(values, labels), np.asarray(answers.result))
+    assert isinstance(answers.result, Classified)
+    return scores_of(np.searchsorted(values, labels), answers.result.probabilities)
 
 
 def settings(arguments: argparse.Namespace, seed: int) -> ClassificationConfig:

@@ -82,7 +82,7 @@ def test_npz_has_its_parts(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"image": "x", "grade": 1}], "no columns image and label"),
+        ([{"image": "x", "grade": 1}], "no column label, and no columns of classes"),
         ([{"image": "x", "label": ""}], "line 2: x has no label"),
         ([{"image": "x", "label": 1, "split": "dev"}], "split 'dev' is unknown"),
         ([{"image": "x", "label": 1}, {"image": "x", "label": 2}], "names x twice"),
@@ -96,10 +96,12 @@ def test_tables_that_do_not_serve(tmp_path, rows, message):
         find_labelled(tmp_path / "images", table(tmp_path / "labels.csv", rows))
 
 
-def test_several_labels_per_image_are_refused(tmp_path):
-    np.savez(tmp_path / "d.npz", train_images=np.zeros((2, 8, 8), np.uint8), train_labels=np.ones((2, 14)))
-    with pytest.raises(DataError, match="several labels"):
-        find_labelled(tmp_path / "d.npz")
+def test_an_npz_file_may_give_an_image_several_classes(tmp_path):
+    labels = np.eye(3, dtype=np.uint8)[[0, 1, 2, 0]] | np.array([0, 0, 1], np.uint8)
+    np.savez(tmp_path / "d.npz", train_images=np.zeros((4, 8, 8), np.uint8), train_labels=labels)
+    found = find_labelled(tmp_path / "d.npz")
+    assert (found.classes, found.several) == (("0", "1", "2"), True)
+    np.testing.assert_array_equal(found.targets, labels)
 
 
 def test_patients_and_equal_images_stay_together_and_classes_are_stratified(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from napari_medseg.data.labelled import Pictures
 from napari_medseg.errors import BundleError, Cancelled, ConfigError
 from napari_medseg.inference import predict
-from napari_medseg.inference.classify import classify
+from napari_medseg.inference.classify import Classified, classify, rows_of
 from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.tasks.kinds.classification import Classification
@@ -75,16 +75,17 @@ def test_a_planted_cue_is_learnt_and_predicted(tmp_path):
     dark, bright = np.full((12, 12), 30, np.uint8), np.full((12, 12), 30, np.uint8)
     bright[4:8, 4:8] = 150
     *_, done = classify(bundle, Pictures(("a", "b"), arrays=(np.stack([dark, bright]),)), device="cpu")
-    assert done.result.argmax(axis=1).tolist() == [0, 1]
-    np.testing.assert_allclose(done.result.sum(axis=1), 1)
+    found = done.result.probabilities
+    assert found.argmax(axis=1).tolist() == [0, 1]
+    np.testing.assert_allclose(found.sum(axis=1), 1)
     records = [json.loads(line) for line in run.events.read_text().splitlines()]
     assert records[-1]["result"]["scores"]["auc"] == result.scores["auc"]
 
 
 def test_a_run_that_broke_off_ends_in_the_same_weights(tmp_path):
-    whole = start(tmp_path, "whole", epochs=2, checkpoint_seconds=0, mixup=0.2, flips=True)
+    whole = start(tmp_path, "whole", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways")
     *_, finished = train(whole)
-    broken = start(tmp_path, "broken", epochs=2, checkpoint_seconds=0, mixup=0.2, flips=True)
+    broken = start(tmp_path, "broken", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways")
     with pytest.raises(Cancelled):
         cancel_after(broken, 4)
     *_, again = train(broken, resume=True)
@@ -110,7 +111,7 @@ def test_a_time_budget_becomes_steps(tmp_path):
 def test_steps_that_became_slower_are_fewer(tmp_path):
     run = start(tmp_path, minutes=1.0, epochs=100)
     content = run.read(ClassificationRun)
-    images = Stack(torch.zeros((40, 1, 12, 12)), torch.arange(40) % 2)
+    images = Stack(torch.zeros((40, 1, 12, 12)), torch.eye(2)[torch.arange(40) % 2])
     network = build(content.spec)
     learner = ClassifierLearner(network, content.spec, content.train, Classification(), torch.device("cpu"), False)
     session = Session(run, content, Material(images, images, ()), learner)
@@ -151,7 +152,7 @@ def test_each_image_comes_once_per_epoch():
 def test_changes_follow_from_the_generator_and_keep_the_middle():
     images = torch.zeros((4, 1, 21, 21))
     images[..., 8:13, 8:13] = 1.0
-    kinds = Change(flips=True, geometry=True, intensity=False)
+    kinds = Change(flips="all", geometry=True, intensity=False)
     once, twice = (changed(images, kinds, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(once, twice)
     assert not torch.equal(once, images)
@@ -164,16 +165,15 @@ def test_mixed_images_have_mixed_classes():
     images, target = torch.eye(4)[:, None, None], torch.eye(4)
     both, shares = mixed(images, target, 1.0, torch.Generator().manual_seed(0))
     torch.testing.assert_close(both[:, 0, 0], shares)
-    assert mixed(images, target, 0.0, torch.Generator())[0] is images
 
 
 def test_temperature_undoes_logits_that_are_too_sure():
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn((4000, 3), generator=rng)
     labels = torch.multinomial(logits.softmax(dim=1), 1, generator=rng)[:, 0]
-    assert fitted_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
+    assert fitted_temperature(3 * logits, torch.eye(3)[labels]) == pytest.approx(3, rel=0.1)
     # Three images that are right say little about how sure a network may be.
-    assert 0.5 < fitted_temperature(5 * torch.eye(3), torch.arange(3)) < 1
+    assert 0.5 < fitted_temperature(5 * torch.eye(3), torch.eye(3)) < 1
 
 
 def test_a_classification_is_no_segmentation(tmp_path):
@@ -186,10 +186,8 @@ def test_a_classification_is_no_segmentation(tmp_path):
 
 
 def test_predictions_table(tmp_path):
-    from napari_medseg.inference.classify import rows_of
-
     spec = Bundle.load(list(train(start(tmp_path, epochs=1)))[-1].result.bundle).spec
-    rows = rows_of(["a.png"], np.array([[0.25, 0.75]]), spec)
+    rows = rows_of(Classified(("a.png",), np.array([[0.25, 0.75]])), spec)
     path = tmp_path / "p.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -1,7 +1,5 @@
 """What ``train``, ``predict`` and ``evaluate`` do for classification."""
 
-import csv
-import io
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +10,6 @@ from napari_medseg.errors import Cancelled, ConfigError, DataError
 from napari_medseg.progress import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from napari_medseg.data.labelled import Pictures
     from napari_medseg.evaluate.classification import ClassificationReport
     from napari_medseg.models import Bundle
 
@@ -59,7 +54,22 @@ def train_classification(
     )
 
 
-def predict_classes(model: "Bundle", sources: list[Path], folder: Path, settings: list[str], as_json: bool) -> None:
+def cross_validate(folder: Path, sources: tuple[Path, Path | None], values: dict[str, Any], folds: int) -> None:
+    """Train a model for each fold, and score all images together, each by the model that never saw it."""
+    from napari_medseg.training.classification import ClassificationConfig
+    from napari_medseg.training.classification.folds import CrossValidation, cross_validation
+
+    control = Control()
+    config = build(ClassificationConfig, values)
+    found = follow(cross_validation(folder, sources, config, folds, control), control)
+    assert isinstance(found, CrossValidation)
+    print_report(found.report)
+    out().print(f"{found.predictions}  {found.report.images} images, {folds} folds", markup=False)
+
+
+def predict_classes(
+    model: "Bundle", sources: list[Path], folder: Path, settings: list[str], as_json: bool, regions: Path | None = None
+) -> None:
     """Write ``predictions.csv``.
 
     Raises
@@ -67,64 +77,33 @@ def predict_classes(model: "Bundle", sources: list[Path], folder: Path, settings
     DataError
         If there is no image, or one could not be predicted on; the answers for the others are written.
     """
-    import numpy as np
-
-    from napari_medseg.inference.classify import classify, rows_of
-    from napari_medseg.io.writing import replacing
+    from napari_medseg.inference.classify import Classified, classify, rows_of, write_rows
+    from napari_medseg.inference.classify_sources import chosen_pictures
 
     values = parse(settings)
-    unknown = sorted(values.keys() - {"device"})
+    unknown = sorted(values.keys() - {"device", "covariates"})
     if unknown:
-        raise ConfigError(f"There is no setting {unknown[0]!r} for a classification.", "There is: device.")
+        raise ConfigError(f"There is no setting {unknown[0]!r} for a classification.", "There are: device, covariates.")
     control = Control()
-    names: list[str] = []
-    blocks = []
-    for pictures in _pictures(sources, model.spec.dims == 3):
-        blocks.append(follow(classify(model, pictures, control, str(values.get("device", "auto"))), control))
-        names += pictures.names
-    rows = rows_of(names, np.concatenate([np.asarray(block) for block in blocks]), model.spec)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / PREDICTIONS) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    table = Path(str(values["covariates"])) if "covariates" in values else None
+    rows: list[list[str]] = []
+    total = 0
+    for chosen in chosen_pictures(model, sources, table, regions):
+        found = follow(
+            classify(model, chosen.pictures, control, str(values.get("device", "auto")), chosen.facts), control
+        )
+        assert isinstance(found, Classified)
+        lines = rows_of(found, model.spec)
+        rows += lines[bool(rows) :]
+        total += len(found.names)
+    write_rows(rows, folder / PREDICTIONS)
     if as_json:
         print_json([dict(zip(rows[0], [*row[:2], *map(float, row[2:])], strict=True)) for row in rows[1:]])
     else:
         out().print(f"{folder / PREDICTIONS}  {len(rows) - 1} images", markup=False)
-    failed = len(names) - (len(rows) - 1)
+    failed = total - (len(rows) - 1)
     if failed:
-        raise DataError(f"{failed} of {len(names)} images could not be predicted on.", "See the lines above.")
-
-
-def _pictures(sources: list[Path], volumes: bool) -> "Iterator[Pictures]":
-    """Yield the images of each source: an npz file, a folder of any depth, a file, or a list."""
-    from napari_medseg.data.labelled import Pictures
-    from napari_medseg.data.labelled.listing import PARTS, open_npz
-    from napari_medseg.data.labelled.tree import holds_series, tree_of
-
-    for source in sources:
-        head, _colon, part = str(source).rpartition(":")
-        if source.suffix.lower() == ".npz":
-            yield open_npz(source)[0]
-        elif head.lower().endswith(".npz") and part in PARTS:
-            yield open_npz(Path(head), (part,))[0]
-        elif source.is_dir():
-            # A folder of DICOM files is a volume for a model of volumes, and many images for one of planes.
-            paths = [source] if volumes and holds_series(source) else tree_of(source, volumes)
-            if not paths:
-                raise DataError(f"{source} holds no image.", "Choose a file or folder with images.")
-            names = (path.relative_to(source).as_posix() if path != source else source.name for path in paths)
-            yield Pictures(tuple(names), tuple(paths))
-        elif source.suffix.lower() in (".csv", ".txt") or not source.exists():
-            from napari_medseg.inference.cases import find_cases
-
-            cases, problems = find_cases([source])
-            if problems:
-                raise DataError(problems[0])
-            yield Pictures(tuple(case.path.name for case in cases), tuple(case.path for case in cases))
-        else:
-            yield Pictures((source.name,), (source,))
+        raise DataError(f"{failed} of {total} images could not be predicted on.", "See the lines above.")
 
 
 def print_report(report: "ClassificationReport") -> None:

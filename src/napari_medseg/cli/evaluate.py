@@ -88,6 +88,9 @@ def classification(
     sensitivity: Annotated[
         float | None, typer.Option(min=0, max=1, help="Find the threshold of each class that reaches it.")
     ] = None,
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="The classes are grades, in the order of the predictions' columns.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
 ) -> None:
     """Score predicted classes and probabilities, with intervals; of a table with a test split, that split alone."""
@@ -96,7 +99,7 @@ def classification(
     from napari_medseg.evaluate.tables import read_answers
 
     answers = read_answers(predictions, references)
-    report = evaluate_classification(answers, sensitivity, seed)
+    report = evaluate_classification(answers, sensitivity, seed, ordered)
     if json_file is not None:
         _write(json_file, report.model_dump_json(indent=1))
     if html_file is not None:

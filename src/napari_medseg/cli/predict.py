@@ -43,6 +43,10 @@ def predict(
     cases: Annotated[
         str | None, typer.Option(metavar="FILE[:PART]", help="Only these cases: names.txt, split.json:val, ...")
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Classify each region of these label maps, named like their images."),
+    ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Predict again on images that are done already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else to standard output.")] = False,
 ) -> None:
@@ -59,8 +63,10 @@ def predict(
     if model.spec.task == "classification":
         if cluster or cases:
             raise ConfigError("--cluster and --cases are not for a classification.", "Leave them out.")
-        predict_classes(model, sources, out_folder, settings or [], as_json)
+        predict_classes(model, sources, out_folder, settings or [], as_json, regions)
         return
+    if regions is not None:
+        raise ConfigError(f"--regions is for a classification; {model.spec.name} is not one.", "Leave it out.")
     options = build(PredictOptions, parse(settings or []))
     control = Control()
     request = PredictRequest.of(model, out_folder, options=options, format=file_format, redo=redo)

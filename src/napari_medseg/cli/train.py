@@ -75,16 +75,21 @@ def classification(
     images: Annotated[
         Path | None, typer.Option(help="Folder with one folder per class, folder of images, or .npz file.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="CSV with columns image,label[,split][,patient].")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with columns image,label[,split][,patient], or a column of 0/1 per class.")
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="Model folder to start from.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Most time to train.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of training or of the network.")
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validation: so many models, each judged on images that it never saw.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
 ) -> None:
     """Train a model that tells the class of whole images; the settings are listed in its documentation."""
-    from napari_medseg.cli.classification import train_classification
+    from napari_medseg.cli.classification import cross_validate, train_classification
     from napari_medseg.cli.settings import parse
     from napari_medseg.training import RunFolder
 
@@ -100,6 +105,10 @@ def classification(
         train_classification(out_folder, None, None, {})
     elif images is None:
         raise ConfigError("--images says what to train on.", "Give it, or --resume a run.")
+    elif folds is not None:
+        if init is not None:
+            raise ConfigError("A model that saw the images cannot be judged on them.", "Leave out --init or --folds.")
+        cross_validate(out_folder, (images, labels), values, folds)
     else:
         train_classification(out_folder, (images, labels), init, values)
 
@@ -122,8 +131,6 @@ def train_run(folder: Path) -> None:
         again = f"napari-medseg train segmentation --out {shlex.quote(str(folder))} --resume"
         raise Cancelled(kept, f"Go on with: {again}") from None
     assert isinstance(result, TrainResult)
-    dice = "not validated" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}"
-    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {dice}", markup=False)
     _say_result(result)
 
 
@@ -139,3 +146,5 @@ def replay_run(source: Path, folder: Path) -> None:
 
 
 def _say_result(result: "TrainResult") -> None:
+    dice = "not validated" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}"
+    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {dice}", markup=False)

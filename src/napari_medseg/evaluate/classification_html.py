@@ -42,8 +42,7 @@ def classification_html(report: ClassificationReport, answers: Answers, name: st
             _class_table(report),
             "<h2>Curves</h2>",
             _curves(answers),
-            "<h2>Confusion</h2>",
-            _confusion(report),
+            *(["<h2>Confusion</h2>", _confusion(report)] if report.confusion else []),
             f"<p>{NOTES}</p>",
         ],
     )
@@ -75,14 +74,14 @@ def _curves(answers: Answers) -> str:
 
     figure, (roc, pr, sure) = new_figure(3, 3.6)
     for k, name in list(enumerate(answers.classes))[:MOST_CLASSES]:
-        actual = answers.truth == k
+        actual = answers.actual(k)
         if 0 < actual.sum() < len(actual):
             score = answers.probabilities[:, k]
             wrong, right, _ = roc_curve(actual, score)
             roc.plot(wrong, right, label=name)
             precision, recall, _ = precision_recall_curve(actual, score)
             pr.plot(recall, precision, label=name)
-    bins = np.array([(a, b) for a, b, _count in reliability(answers.truth, answers.probabilities)])
+    bins = np.array([(a, b) for a, b, _count in reliability(answers)])
     sure.plot(bins[:, 0], bins[:, 1], marker="o", color="#4363d8")
     for axis in (roc, sure):
         axis.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1)

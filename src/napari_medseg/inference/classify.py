@@ -1,7 +1,11 @@
 """One answer per image: what a classification network sees, and what it says."""
 
+import csv
+import io
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,14 +13,22 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from napari_medseg.data.labelled.answers import answers_of
 from napari_medseg.data.labelled.images import Pictures, with_channels
+from napari_medseg.data.labelled.table import SLICE_MARK
 from napari_medseg.device import choose, compute_dtype
 from napari_medseg.errors import BundleError, DataError, MedsegError
 from napari_medseg.inference.preprocess import transform_named
+from napari_medseg.io.writing import replacing
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import intensity_transform
+from napari_medseg.models.covariates import encode
+from napari_medseg.prediction import OutputKind
 from napari_medseg.progress import Control, Event, Finished, Note, with_time_left
+from napari_medseg.tasks.kinds.classification import log_probabilities
 
+EVERY = 16
+"""Images between two reports."""
 BATCH_VALUES = 1 << 22
 """Input values of a batch."""
 
@@ -60,14 +72,11 @@ def resized(image: NDArray[np.generic], spec: ModelSpec, name: str) -> torch.Ten
 
 
 def normalised(image: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
-    """Return an image of the model's size after its intensity rule."""
-    name, arguments = intensity_transform(spec.intensity)
-    return transform_named(name, arguments)(image)
-
-
-def seen(pictures: Pictures, number: int, spec: ModelSpec) -> torch.Tensor:
-    """Return an image as the network sees it."""
-    return normalised(resized(pictures.get(number), spec, pictures.names[number]), spec)
+    """Return an image of the model's size after its intensity rule, each of `spec.images` by itself."""
+    rule = transform_named(*intensity_transform(spec.intensity))
+    if spec.images == 1:
+        return rule(image)
+    return torch.cat([rule(part) for part in image.chunk(spec.images)])
 
 
 def batch_size(spec: ModelSpec) -> int:
@@ -75,10 +84,26 @@ def batch_size(spec: ModelSpec) -> int:
     return max(1, min(256, BATCH_VALUES // (spec.channels * int(np.prod(spec.patch_size)))))
 
 
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Answers for images; those that could not be read have nan."""
+
+    names: tuple[str, ...]
+    """Of images, and of slices and regions as ``image:slice`` and ``image#region``."""
+    probabilities: NDArray[np.float64]
+    """(image, class)"""
+
+
 def classify(
-    bundle: Bundle, pictures: Pictures, control: Control | None = None, device: str = "auto"
+    bundle: Bundle,
+    pictures: Pictures,
+    control: Control | None = None,
+    device: str = "auto",
+    facts: Sequence[Sequence[str]] = (),
 ) -> Iterator[Event]:
-    """Predict the class of images.
+    """Predict the classes of images.
+
+    A volume is classified slice by slice by a model of planes.
 
     Parameters
     ----------
@@ -90,12 +115,13 @@ def classify(
         Cancels and pauses.
     device : str
         As for `napari_medseg.device.choose`.
+    facts : sequence of sequence of str
+        Covariates of each image, in the order of the model's; without them all are unknown.
 
     Yields
     ------
     Event
-        `Progress`, a `Note` for each image that cannot be read or does not fit, and last `Finished` with the (image,
-        class) float64 probabilities, which are nan for those.
+        `Progress`, a `Note` for each image that cannot be read or does not fit, and last `Finished` with `Classified`.
 
     Raises
     ------
@@ -107,49 +133,139 @@ def classify(
         raise BundleError(f"{spec.name} is for {spec.task}.", "Choose a model for classification.")
     place, started = choose(device), time.monotonic()
     network = bundle.network().to(place)
-    answers: list[NDArray[np.float64]] = []
-    many = batch_size(spec)
-    for start in range(0, len(pictures), many):
-        control.checkpoint()
-        yield with_time_left("Classifying", len(pictures), started, start)
-        numbers = range(start, min(start + many, len(pictures)))
-        block = np.full((len(numbers), len(spec.classes)), np.nan)
-        usable: dict[int, torch.Tensor] = {}
-        for row, number in enumerate(numbers):
-            try:
-                usable[row] = seen(pictures, number, spec)
-            except MedsegError as error:
-                yield Note(f"{pictures.names[number]}: {error}", "warning")
-        if usable:
-            logits = logits_of(network, torch.stack(list(usable.values())), place)
-            block[list(usable)] = probabilities(logits, spec.temperature)
-        answers.append(block)
-    yield Finished(np.concatenate(answers) if answers else np.empty((0, len(spec.classes))))
+    told = encode(spec.covariates, facts) if spec.covariates and facts else None
+    if spec.covariates and told is None:
+        names = ", ".join(covariate.name for covariate in spec.covariates)
+        yield Note(f"{spec.name} was told {names} in training; nothing is known of them here.", "warning")
+    queue = _Queue(network, spec, place, told)
+    for number in range(len(pictures)):
+        if number % EVERY == 0:
+            control.checkpoint()
+            yield with_time_left("Classifying", len(pictures), started, number)
+        try:
+            for name, image in views(pictures, number, spec):
+                queue.add(name, image, number)
+        except MedsegError as error:
+            yield Note(f"{pictures.names[number]}: {error}", "warning")
+            queue.names.append(pictures.names[number])
+    queue.flush()
+    yield Finished(Classified(tuple(queue.names), queue.answers()))
+
+
+def views(pictures: Pictures, number: int, spec: ModelSpec) -> list[tuple[str, torch.Tensor]]:
+    """Return what the network sees of an image, with names: the image, or its slices for a model of planes."""
+    name = pictures.names[number]
+    images = pictures.planes(number) if spec.dims == 2 else [pictures.get(number)]
+    names = [name] if len(images) == 1 else [f"{name}{SLICE_MARK}{k}" for k in range(len(images))]
+    return [(one, normalised(resized(image, spec, name), spec)) for one, image in zip(names, images, strict=True)]
+
+
+class _Queue:
+    """Gathers images until they make a batch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On `device`.
+    spec : ModelSpec
+        Of the network.
+    device : torch.device
+        Where.
+    told : (image, number) array, optional
+        Covariates.
+    """
+
+    def __init__(
+        self, network: nn.Module, spec: ModelSpec, device: torch.device, told: NDArray[np.float32] | None
+    ) -> None:
+        self._network, self._spec, self._device, self._told = network, spec, device, told
+        self._many = batch_size(spec)
+        self._waiting: list[tuple[int, torch.Tensor, int]] = []
+        self._found: dict[int, NDArray[np.float64]] = {}
+        self.names: list[str] = []
+
+    def add(self, name: str, image: torch.Tensor, number: int) -> None:
+        """Add what is seen of image `number`."""
+        self._waiting.append((len(self.names), image, number))
+        self.names.append(name)
+        if len(self._waiting) == self._many:
+            self.flush()
+
+    def flush(self) -> None:
+        """Predict on all that wait."""
+        if self._waiting:
+            places, images, numbers = zip(*self._waiting, strict=True)
+            facts = None if self._told is None else torch.from_numpy(self._told[list(numbers)])
+            logits = logits_of(self._network, torch.stack(images), facts, self._device)
+            found = probabilities(logits, self._spec.temperature, self._spec.output)
+            self._found |= dict(zip(places, found, strict=True))
+            self._waiting.clear()
+
+    def answers(self) -> NDArray[np.float64]:
+        """Return the (image, class) probabilities of all, nan for those without an answer."""
+        result = np.full((len(self.names), len(self._spec.classes)), np.nan)
+        for place, found in self._found.items():
+            result[place] = found
+        return result
 
 
 def logits_of(
-    network: nn.Module, batch: torch.Tensor, device: torch.device, precision: str = "float32"
+    network: nn.Module,
+    batch: torch.Tensor,
+    facts: torch.Tensor | None,
+    device: torch.device,
+    precision: str = "float32",
 ) -> torch.Tensor:
-    """Return a network's (image, class) logits as float32 on the CPU; the network is in evaluation mode afterwards."""
+    """Return a network's (image, channel) logits as float32 on the CPU; it is in evaluation mode afterwards.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On `device`.
+    batch : (image, channel, [z,] y, x) tensor
+        As the network sees it.
+    facts : (image, number) tensor, optional
+        Covariates.
+    device : torch.device
+        Where.
+    precision : str
+        ``auto`` for the fastest of the device, else float32.
+    """
     dtype = compute_dtype("auto" if precision == "auto" else "float32", device)
+    told = () if facts is None else (facts.to(device),)
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-        logits: torch.Tensor = network.eval()(batch.to(device, torch.float32))
+        logits: torch.Tensor = network.eval()(batch.to(device, torch.float32), *told)
     return logits.float().cpu()
 
 
-def probabilities(logits: torch.Tensor, temperature: float) -> NDArray[np.float64]:
-    """Return (image, class) probabilities of sum 1."""
-    return np.asarray((logits.double() / temperature).softmax(dim=1).numpy(), np.float64)
+def probabilities(logits: torch.Tensor, temperature: float, output: OutputKind = "classes") -> NDArray[np.float64]:
+    """Return (image, class) probabilities; they sum to 1 unless an image may have several classes."""
+    found = log_probabilities(logits / temperature, output).double().exp().numpy()
+    if output != "several":
+        found = found / found.sum(axis=1, keepdims=True)
+    return np.asarray(found, np.float64)
 
 
-def rows_of(names: Sequence[str], found: NDArray[np.float64], spec: ModelSpec) -> list[list[str]]:
+def rows_of(found: Classified, spec: ModelSpec) -> list[list[str]]:
     """Return the lines of ``predictions.csv``: ``image,predicted,p_<class>...``, headings first.
 
-    Images without an answer are left out.
+    Several classes have a bar between them. Images without an answer are left out.
     """
     classes = [c.name for c in spec.classes]
     lines = [["image", "predicted", *(f"p_{name}" for name in classes)]]
-    for name, values in zip(names, found, strict=True):
-        if np.isfinite(values).all():
-            lines.append([name, classes[int(values.argmax())], *(f"{value:.6g}" for value in values)])
+    usable = [bool(np.isfinite(values).all()) for values in found.probabilities]
+    words = answers_of(found.probabilities, classes, spec.output)
+    for name, values, word, fine in zip(found.names, found.probabilities, words, usable, strict=True):
+        if fine:
+            lines.append([name, word, *(f"{value:.6g}" for value in values)])
     return lines
+
+
+def write_rows(rows: Sequence[Sequence[str]], path: Path) -> Path:
+    """Write a table as CSV, whole or not at all, and return its path."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    return path

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_medseg.models.pipeline import Pipeline
-from napari_medseg.prediction import LabelClass
+from napari_medseg.prediction import LabelClass, OutputKind
 
 BACKGROUND = LabelClass(value=0, name="background")
 
@@ -38,6 +38,32 @@ class Intensity(BaseModel):
         return self
 
 
+class Crop(BaseModel):
+    """How a region of an image is cut out to be classified."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    margin: Annotated[float, Field(ge=0, le=5)] = 0.25
+    """Of each side of the region's box, as a share of the box's edge."""
+    edge_mm: Annotated[float, Field(gt=0)] | None = None
+    """Edge in mm of a cube (square) around the region's middle, instead of the box with its margin, so that sizes stay
+    comparable. Voxels where an image has no geometry."""
+
+
+class Covariate(BaseModel):
+    """A fact about the patient that a classification is told beside the image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Heading of its column."""
+    values: tuple[str, ...] = ()
+    """What it may be, for words; empty for a number."""
+    mean: float = 0.0
+    deviation: Annotated[float, Field(gt=0)] = 1.0
+    """Of a number in the training data; an unknown value counts as the mean."""
+
+
 class ModelSpec(BaseModel):
     """What a model needs and gives; everything but the weights."""
 
@@ -49,8 +75,8 @@ class ModelSpec(BaseModel):
     """Name of a registered architecture."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Architecture's own arguments, as JSON values (features, strides, ...)."""
-    task: Literal["segmentation", "classification", "superresolution", "enhancement"] = "segmentation"
-    """Whether the network says a class for each voxel or one for the whole image. For
+    task: Literal["segmentation", "classification", "detection", "superresolution", "enhancement"] = "segmentation"
+    """Whether the network says a class for each voxel, one for the whole image, or boxes with classes. For
     super-resolution and enhancement it says an image, finer or cleaner, and there are no `classes`."""
     dims: Literal[2, 3] = 3
     """Whether the network sees planes or blocks. A two-dimensional network runs on a volume slice by slice along the
@@ -60,9 +86,11 @@ class ModelSpec(BaseModel):
     classes: tuple[LabelClass, ...] = (BACKGROUND, LabelClass(value=1, name="foreground"))
     """Output channel k gives the probability of ``classes[k]``; for segmentation the first is background
     (value 0). A classification has no background: all classes are alike."""
-    output: Literal["classes", "regions"] = "classes"
+    output: OutputKind = "classes"
     """``regions``: the network has one channel per foreground class and none for background. Classes may overlap; a
-    voxel belongs to the last class whose probability (a sigmoid of its own) is above one half."""
+    voxel belongs to the last class whose probability (a sigmoid of its own) is above one half. Of a classification:
+    ``several``: an image may have any number of the classes, each with a sigmoid of its own; ``ordered``: the classes
+    are grades, and channel k says whether an image that is above the grades before is above grade k, too."""
     axcodes: Annotated[str, Field(pattern="^[RLAPSI]{3}$")] | None = "SPL"
     """Anatomical directions of the network grid's axes; None for images without geometry, taken as they are stored."""
     spacing: tuple[float, float, float] | None = None
@@ -74,6 +102,15 @@ class ModelSpec(BaseModel):
     """What is done around the network, instead of `axcodes`, `spacing` and `intensity`; None for these."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of a classification: the logits are divided by it, so that the probabilities are as sure as they are right."""
+    images: Annotated[int, Field(ge=1)] = 1
+    """Of a classification: how many images of the same place its channels come from, such as sequences; each has its
+    intensity rule applied by itself."""
+    covariates: tuple[Covariate, ...] = ()
+    """What a classification is told beside the image."""
+    crop: Crop | None = None
+    """Of a classification of regions: how they are cut out. None: it is for whole images."""
+    zoom: Annotated[float, Field(gt=0, le=8)] = 1.0
+    """Of a detection on planes: images are made so many times as large for the network."""
     air_below: float | None = None
     """Tiles in which no voxel of any channel reaches this value, before the intensity rule, are background and need not
     be computed: for CT for instance -500 HU. None computes every tile, as MONAI alone always does."""
@@ -98,6 +135,10 @@ class ModelSpec(BaseModel):
             raise ValueError(f"classes need two distinct values at least; got {values}")
         if self.task == "segmentation" and (not distinct or values[0] != 0):
             raise ValueError(f"classes need background (0) first and distinct values; got {values}")
+        if self.task == "detection" and (not values or len(set(values)) < len(values) or 0 in values):
+            raise ValueError(f"classes of a detection need distinct values from 1 on; got {values}")
+        if self.channels % self.images:
+            raise ValueError(f"{self.channels} channels cannot come from {self.images} images")
         if self.spacing is not None and (self.axcodes is None or min(self.spacing) <= 0):
             raise ValueError("spacing needs axcodes and positive numbers")
         return self
@@ -105,9 +146,9 @@ class ModelSpec(BaseModel):
     @property
     def outputs(self) -> int:
         """Number of output channels of the network."""
-        return len(self.classes) - (self.output == "regions")
+        return len(self.classes) - (self.output in ("regions", "ordered"))
 
     @property
     def foreground(self) -> tuple[LabelClass, ...]:
-        """The classes without background; all of them for a classification."""
-        return self.classes if self.task == "classification" else self.classes[1:]
+        """The classes without background; all of them for a classification and a detection."""
+        return self.classes if self.task in ("classification", "detection") else self.classes[1:]

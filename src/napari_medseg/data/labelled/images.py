@@ -1,13 +1,17 @@
 """Images of any format as arrays of one size."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.data.labelled.crop import cut_out
+from napari_medseg.data.labelled.table import Box
 from napari_medseg.errors import DataError, GeometryError
 from napari_medseg.io import read
+from napari_medseg.models.spec import Crop
 from napari_medseg.volume import Volume
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -24,6 +28,13 @@ class Pictures:
     """Files or DICOM folders; empty for arrays."""
     arrays: tuple[NDArray[np.generic], ...] = ()
     """(n, [z,] y, x[, colour]) arrays whose images come after each other; empty for files."""
+    more: tuple[tuple[Path, ...], ...] = ()
+    """Further files of each, whose images become further channels; empty if there are none."""
+    boxes: tuple[Box | None, ...] = ()
+    """What part of its file each is; empty if all are whole files."""
+    crop: Crop = field(default_factory=Crop)
+    """How boxes are cut out."""
+    _last: dict[Path, Volume] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,12 +48,72 @@ class Pictures:
             If a file cannot be read, or does not hold one image.
         """
         if self.paths:
-            return picture_of(self.paths[number], self.names[number])
+            paths = (self.paths[number], *(self.more[number] if self.more else ()))
+            return _together([self._part(path, number) for path in paths], self.names[number])
+        return _channels_first(self._stored(number))
+
+    def _stored(self, number: int) -> NDArray[np.generic]:
         for array in self.arrays:
             if number < len(array):
-                return _channels_first(np.asarray(array[number]))
+                return np.asarray(array[number])
             number -= len(array)
         raise IndexError(number)
+
+    def chosen(self, numbers: Sequence[int]) -> "Pictures":
+        """Return some of the images, in this order."""
+        names = tuple(self.names[k] for k in numbers)
+        if not self.paths:
+            return replace(self, names=names, arrays=tuple(np.asarray(self._stored(k))[None] for k in numbers))
+        return replace(
+            self,
+            names=names,
+            paths=tuple(self.paths[k] for k in numbers),
+            more=tuple(self.more[k] for k in numbers) if self.more else (),
+            boxes=tuple(self.boxes[k] for k in numbers) if self.boxes else (),
+        )
+
+    def planes(self, number: int) -> list[NDArray[np.generic]]:
+        """Return an image as (channel, y, x): a plane as the only one, a volume slice by slice in its own order.
+
+        Raises
+        ------
+        MedsegError
+            If a file cannot be read, or does not hold one image.
+        """
+        if not self.paths or (self.boxes and self.boxes[number] is not None):
+            image = self.get(number)
+            return [image] if image.ndim == 3 else [image[:, k] for k in range(image.shape[1])]
+        name = self.names[number]
+        paths = (self.paths[number], *(self.more[number] if self.more else ()))
+        volumes = [[values_of(one) for one in slices_of(one_volume(path, name))] for path in paths]
+        if len({len(slices) for slices in volumes}) > 1:
+            raise DataError(f"The images of {name} have different numbers of slices.", "Register and resample them.")
+        return [_together(parts, name) for parts in zip(*volumes, strict=True)]
+
+    def _part(self, path: Path, number: int) -> NDArray[np.generic]:
+        box = self.boxes[number] if self.boxes else None
+        if box is None:
+            return picture_of(path, self.names[number])
+        if path not in self._last:
+            self._last.clear()
+            self._last[path] = one_volume(path, self.names[number])
+        return values_of(cut_out(self._last[path], box, self.crop))
+
+
+def one_volume(path: Path, name: str) -> Volume:
+    """Read the one image of a file.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be read.
+    DataError
+        If it holds several images.
+    """
+    volumes = [volume for volume in read(path) if volume.kind == "image"]
+    if len(volumes) != 1:
+        raise DataError(f"{name} holds {len(volumes)} images instead of one.", "Give each image a file of its own.")
+    return volumes[0]
 
 
 def picture_of(path: Path, name: str) -> NDArray[np.generic]:
@@ -55,10 +126,7 @@ def picture_of(path: Path, name: str) -> NDArray[np.generic]:
     DataError
         If it holds several images, or one that changes over time.
     """
-    volumes = [volume for volume in read(path) if volume.kind == "image"]
-    if len(volumes) != 1:
-        raise DataError(f"{name} holds {len(volumes)} images instead of one.", "Give each image a file of its own.")
-    return values_of(volumes[0])
+    return values_of(one_volume(path, name))
 
 
 def values_of(volume: Volume) -> NDArray[np.generic]:
@@ -76,6 +144,25 @@ def values_of(volume: Volume) -> NDArray[np.generic]:
     if volume.geometry is not None and values.ndim == 4 and values.shape[1] > 1:
         values = _standing(values, volume)
     return values[:, 0] if values.ndim == 4 and values.shape[1] == 1 else values
+
+
+def slices_of(volume: Volume) -> list[Volume]:
+    """Return the slices of a volume along its first axis, in its own order; a plane is its own only slice."""
+    if len(volume.spatial_shape) == 2:
+        return [volume]
+    data = np.asarray(volume.data)
+    return [replace(volume, data=data[k : k + 1], geometry=None) for k in range(volume.spatial_shape[0])]
+
+
+def _together(parts: Sequence[NDArray[np.generic]], name: str) -> NDArray[np.generic]:
+    """Return the channels of images that lie on one grid."""
+    if len(parts) == 1:
+        return parts[0]
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        sizes = " and ".join("x".join(map(str, shape)) for shape in sorted(shapes))
+        raise DataError(f"The images of {name} are not on one grid: {sizes} voxels.", "Register and resample them.")
+    return np.concatenate([part.astype(np.float32) for part in parts])
 
 
 def _standing(values: NDArray[np.generic], volume: Volume) -> NDArray[np.generic]:

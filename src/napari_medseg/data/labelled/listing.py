@@ -1,8 +1,6 @@
 """Which images there are, and their classes: by folder name, by a table, or in an npz file as of MedMNIST."""
 
-import csv
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.data.labelled.images import Pictures
+from napari_medseg.data.labelled.table import PART_WORDS, Row, Table, classes_in, read_table
 from napari_medseg.data.labelled.tree import tree_of
 from napari_medseg.errors import DataError
 from napari_medseg.io.format import stem
 from napari_medseg.io.named import image_files
+from napari_medseg.models.spec import Crop
 
 PARTS = ("train", "val", "test")
-PART_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-GROUPS = ("group", "patient", "patient_id", "patientid", "subject", "subject_id")
-"""Columns that say which images belong together."""
-LABELS = ("label", "class", "target", "diagnosis")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +26,41 @@ class LabelledImages:
     pictures: Pictures
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    """(n,) index in `classes`."""
+    """(n,) index in `classes`; (n, class) of 0 and 1 where an image may have several."""
     parts: tuple[str, ...]
     """(n,) ``train``, ``val`` or ``test``, as the source says; empty text where it says nothing."""
     groups: tuple[str, ...]
     """(n,) patient; empty text where the source says nothing."""
     published: bool = False
     """Whether the parts are those of a published data set (npz), and not the user's own."""
+    facts: tuple[tuple[str, ...], ...] = ()
+    """(n,) covariates of each, as they are written; empty if none were asked for."""
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have any number of classes."""
+        return self.labels.ndim == 2
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """(n, class) of 0 and 1."""
+        if self.several:
+            return self.labels.astype(np.float32)
+        return np.eye(len(self.classes), dtype=np.float32)[self.labels]
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """(n,) kind of image, to share alike between parts: its class, or the rarest of its classes."""
+        if not self.several:
+            return self.labels
+        rarest = np.argsort(self.labels.sum(axis=0), kind="stable")
+        ranked = self.labels[:, rarest]
+        return np.where(ranked.any(axis=1), rarest[ranked.argmax(axis=1)], len(self.classes)).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of a table of labels."""
-
-    image: str
-    label: str
-    part: str = ""
-    group: str = ""
-
-
-def find_labelled(images: Path, labels: Path | None = None) -> LabelledImages:
+def find_labelled(
+    images: Path, labels: Path | None = None, covariates: Sequence[str] = (), crop: Crop | None = None
+) -> LabelledImages:
     """Return the images of a source and their classes.
 
     Parameters
@@ -58,7 +69,11 @@ def find_labelled(images: Path, labels: Path | None = None) -> LabelledImages:
         A folder with one folder per class (if wanted below ``train``, ``val`` and ``test``), a folder of images for
         the table `labels`, or an npz file with ``train_images``, ``train_labels`` and so on.
     labels : Path, optional
-        CSV with columns ``image`` and ``label``, and if wanted ``split`` and ``patient``.
+        As for `napari_medseg.data.labelled.table.read_table`.
+    covariates : sequence of str
+        Headings of columns of `labels` to read, too.
+    crop : Crop, optional
+        How the boxes of `labels` are cut out.
 
     Raises
     ------
@@ -69,52 +84,17 @@ def find_labelled(images: Path, labels: Path | None = None) -> LabelledImages:
         packed = sorted(images.glob("*.npz"))
         if len(packed) == 1 and not any(entry.is_dir() for entry in images.iterdir()):
             images = packed[0]
+    if labels is None and covariates:
+        raise DataError(f"There is no table with {', '.join(covariates)}.", "Give a CSV with --labels.")
     if images.suffix.lower() == ".npz":
         return _from_npz(images)
     if not images.is_dir():
         raise DataError(f"There is no folder {images}.", "Give a folder of images, or an .npz file.")
-    rows = _from_folders(images) if labels is None else [(images, row) for row in read_table(labels)]
-    return _with_files(rows, images)
-
-
-def read_table(path: Path) -> list[Row]:
-    """Read a table of labels.
-
-    Raises
-    ------
-    DataError
-        If it is no such table.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [
-                {(k or "").strip().lower(): (v or "").strip() for k, v in line.items() if isinstance(v, str | None)}
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table ({error}).", "Save it as CSV in UTF-8.") from error
-    columns = list(lines[0]) if lines else []
-    label = next((name for name in LABELS if name in columns), None)
-    if "image" not in columns or label is None:
-        raise DataError(
-            f"{path.name} has no columns image and label; it has {', '.join(columns) or 'none'}.",
-            "Its first line must be: image,label or image,label,split,patient.",
-        )
-    group = next((name for name in GROUPS if name in columns), "")
-    rows = [_row(line, label, group, path, number + 2) for number, line in enumerate(lines) if line["image"]]
-    counts = Counter(row.image for row in rows)
-    if counts and max(counts.values()) > 1:
-        raise DataError(f"{path.name} names {max(counts, key=counts.__getitem__)} twice.", "Keep one line per image.")
-    return rows
-
-
-def _row(line: dict[str, str], label: str, group: str, path: Path, number: int) -> Row:
-    part = line.get("split", "").lower()
-    if part and part not in PART_WORDS:
-        raise DataError(f"{path.name}, line {number}: the split {part!r} is unknown.", "Use train, val or test.")
-    if not line[label]:
-        raise DataError(f"{path.name}, line {number}: {line['image']} has no label.", "Fill it in, or leave it out.")
-    return Row(line["image"], line[label], PART_WORDS.get(part, ""), line.get(group, "") if group else "")
+    if labels is None:
+        rows = _from_folders(images)
+        return _with_files(rows, Table(tuple(row for _place, row in rows)), images, crop)
+    table = read_table(labels, covariates)
+    return _with_files([(images, row) for row in table.rows], table, images, crop)
 
 
 def _from_folders(folder: Path) -> list[tuple[Path, Row]]:
@@ -135,20 +115,63 @@ def _from_folders(folder: Path) -> list[tuple[Path, Row]]:
     return found
 
 
-def _with_files(rows: Sequence[tuple[Path, Row]], folder: Path) -> LabelledImages:
-    stems: dict[Path, dict[str, Path]] = {}
-    paths = [_file_of(place, row.image, stems) for place, row in rows]
-    names = sorted({row.label for _place, row in rows}, key=_order)
-    if len(names) < 2:
-        raise DataError(f"All images of {folder} have the class {names[0]!r}.", "Two classes are needed to learn.")
-    index = {name: number for number, name in enumerate(names)}
-    relative = tuple(p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in paths)
+def _with_files(rows: Sequence[tuple[Path, Row]], table: Table, folder: Path, crop: Crop | None) -> LabelledImages:
+    pictures = pictures_of(rows, folder, crop)
+    several = table.classes is not None
+    classes = table.classes or tuple(sorted({row.label for _place, row in rows}, key=_order))
+    if len(classes) < 2:
+        raise DataError(
+            f"All images of {folder} have the class {classes[0] if classes else 'none'!r}.",
+            "Two classes are needed to learn.",
+        )
+    index = {name: number for number, name in enumerate(classes)}
+    if several:
+        labels = np.zeros((len(rows), len(classes)), np.int64)
+        for number, (_place, row) in enumerate(rows):
+            labels[number, [index[name] for name in classes_in(row.label)]] = 1
+    else:
+        labels = np.array([index[row.label] for _place, row in rows], np.int64)
     return LabelledImages(
-        Pictures(relative, tuple(path.resolve() for path in paths)),
-        tuple(names),
-        np.array([index[row.label] for _place, row in rows], np.int64),
+        pictures,
+        classes,
+        labels,
         tuple(row.part for _place, row in rows),
         tuple(row.group for _place, row in rows),
+        facts=tuple(row.facts for _place, row in rows),
+    )
+
+
+def pictures_of(rows: Sequence[tuple[Path, Row]], folder: Path, crop: Crop | None = None) -> Pictures:
+    """Return the files of rows, each with the folder that it is in.
+
+    Parameters
+    ----------
+    rows : sequence of (Path, Row)
+        Folder and row.
+    folder : Path
+        That images are named from.
+    crop : Crop, optional
+        How boxes are cut out.
+
+    Raises
+    ------
+    DataError
+        If a file is not there.
+    """
+    stems: dict[Path, dict[str, Path]] = {}
+    paths = [_file_of(place, row.image, stems) for place, row in rows]
+    more = [tuple(_file_of(place, name, stems).resolve() for name in row.more) for place, row in rows]
+    names = []
+    for path, (_place, row) in zip(paths, rows, strict=True):
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        names.append(name + (row.name or row.image).removeprefix(row.image))
+    boxes = tuple(row.box for _place, row in rows)
+    return Pictures(
+        tuple(names),
+        tuple(path.resolve() for path in paths),
+        more=tuple(more) if any(more) else (),
+        boxes=boxes if any(box is not None for box in boxes) else (),
+        crop=crop or Crop(),
     )
 
 
@@ -176,6 +199,8 @@ def _file_of(folder: Path, image: str, stems: dict[Path, dict[str, Path]]) -> Pa
 def open_npz(path: Path, parts: Sequence[str] = PARTS) -> tuple[Pictures, NDArray[np.int64] | None, tuple[str, ...]]:
     """Return the images of an npz file, their labels if it has them, and the part of each.
 
+    Labels are (n,), or (n, class) of 0 and 1 where an image may have several classes.
+
     Raises
     ------
     DataError
@@ -194,9 +219,8 @@ def open_npz(path: Path, parts: Sequence[str] = PARTS) -> tuple[Pictures, NDArra
     belong = tuple(part for part, array in zip(present, arrays, strict=True) for _ in range(len(array)))
     labels = None
     if len(found) == len(present):
-        if any(array.ndim == 2 and array.shape[1] > 1 for array in found):
-            raise DataError(f"{path.name} gives several labels to an image.", "One class per image is supported.")
-        labels = np.concatenate([array.reshape(-1) for array in found]).astype(np.int64)
+        labels = np.concatenate([array.reshape(len(array), -1) for array in found]).astype(np.int64)
+        labels = labels[:, 0] if labels.shape[1] == 1 else labels
     if labels is not None and len(labels) != len(names):
         raise DataError(f"{path.name} has {len(names)} images but {len(labels)} labels.", "Get the file again.")
     return Pictures(names, arrays=arrays), labels, belong
@@ -206,14 +230,12 @@ def _from_npz(path: Path) -> LabelledImages:
     pictures, labels, parts = open_npz(path)
     if labels is None:
         raise DataError(f"{path.name} has no labels.", "It must have train_labels beside train_images.")
-    values = sorted(set(labels.tolist()))
-    if len(values) < 2:
+    if labels.ndim == 2:
+        classes = tuple(str(number) for number in range(labels.shape[1]))
+    else:
+        values, labels = np.unique(labels, return_inverse=True)
+        classes = tuple(str(value) for value in values.tolist())
+    if len(classes) < 2:
         raise DataError(f"All images of {path.name} have one class.", "Two classes are needed to learn.")
-    return LabelledImages(
-        pictures,
-        tuple(str(value) for value in values),
-        np.searchsorted(values, labels).astype(np.int64),
-        parts,
-        ("",) * len(labels),
-        published=True,
-    )
+    blank = ("",) * len(labels)
+    return LabelledImages(pictures, classes, labels.astype(np.int64), parts, blank, published=True)

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -69,8 +69,8 @@ def split_parts(
     if not len(held):
         pool, held = _hold_out(found, digests, pool, share, seed)
         notes.append(f"{len(held)} of {len(pool) + len(held)} images are kept out of training for validation.")
-    for name, number in ((name, k) for k, name in enumerate(found.classes)):
-        if number not in found.labels[pool]:
+    for name, many in zip(found.classes, found.targets[pool].sum(axis=0), strict=True):
+        if not many:
             raise DataError(f"No image of the class {name} is left to train on.", "Add images, or leave the class out.")
     return Parts(pool, held, tuple(notes))
 
@@ -101,18 +101,74 @@ def _without_leaks(
 def _hold_out(
     found: LabelledImages, digests: Sequence[str], pool: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    strata, targets = found.strata[pool], found.targets[pool]
+    many = len(set(_kin(found, digests, pool).tolist()))
+    folds = max(2, min(FOLDS, round(1 / share), int(np.bincount(strata).max()), many))
+    for train, held in _folds(found, digests, pool, folds, seed):
+        if (targets[train].any(axis=0) | ~targets.any(axis=0)).all():
+            return pool[train], pool[held]
+    raise DataError("No split leaves images of every class to train on.", "Add images of the rarest class.")
+
+
+def split_folds(found: LabelledImages, digests: Sequence[str], folds: int, seed: int) -> list[NDArray[np.int64]]:
+    """Return the numbers of the images of each fold of a cross-validation; those of the part ``test`` are in none.
+
+    Each fold has about the same share of every class; patients and equal images stay together.
+
+    Raises
+    ------
+    DataError
+        If there are fewer patients or images of a class than folds.
+    """
+    pool = np.flatnonzero(np.array(found.parts, dtype=object) != "test")
+    strata = found.strata[pool]
+    together = _kin(found, digests, pool)
+    for kind in np.unique(strata).tolist():
+        many = len(set(together[strata == kind].tolist()))
+        if many < folds and kind < len(found.classes):
+            raise DataError(
+                f"The class {found.classes[kind]} has {many} patients or images for {folds} folds.",
+                "Take fewer folds, or add images.",
+            )
+    return [pool[held] for _train, held in _folds(found, digests, pool, folds, seed)]
+
+
+def fold_of(found: LabelledImages, digests: Sequence[str], fold: tuple[int, int], seed: int) -> LabelledImages:
+    """Return the images with one fold of a cross-validation as the part ``test``, beside those that were there before.
+
+    Parameters
+    ----------
+    found : LabelledImages
+        The images; whether they are to train or to validate on is forgotten.
+    digests : sequence of str
+        Of each image.
+    fold : (int, int)
+        Number of the fold, from 0 on, and how many there are.
+    seed : int
+        Of the folds.
+    """
+    number, folds = fold
+    parts = np.array(["test" if part == "test" else "" for part in found.parts], dtype=object)
+    parts[split_folds(found, digests, folds, seed)[number]] = "test"
+    return replace(found, parts=tuple(parts.tolist()), published=False)
+
+
+def _folds(
+    found: LabelledImages, digests: Sequence[str], pool: NDArray[np.int64], folds: int, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield places in `pool` to train on and to hold out."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    together = _together([found.groups[k] for k in pool], [digests[k] for k in pool])
-    labels = found.labels[pool]
-    folds = max(2, min(FOLDS, round(1 / share), int(np.bincount(labels).max()), len(set(together.tolist()))))
+    together = _kin(found, digests, pool)
     if len(set(together.tolist())) < 2:
         raise DataError("All images are of one patient, so nothing can be held out.", "Add images of another one.")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, held in splitter.split(np.zeros((len(pool), 1)), labels, together):
-        if set(labels[train].tolist()) == set(labels.tolist()):
-            return pool[train], pool[held]
-    raise DataError("No split leaves images of every class to train on.", "Add images of the rarest class.")
+    yield from splitter.split(np.zeros((len(pool), 1)), found.strata[pool], together)
+
+
+def _kin(found: LabelledImages, digests: Sequence[str], pool: NDArray[np.int64]) -> NDArray[np.int64]:
+    numbers = pool.tolist()
+    return _together([found.groups[k] for k in numbers], [digests[k] for k in numbers])
 
 
 def _together(groups: Sequence[str], digests: Sequence[str]) -> NDArray[np.int64]:

@@ -71,7 +71,7 @@ def torchvision(network: str, spec: ModelSpec, options: TorchvisionOptions) -> N
         {
             "network": network,
             "channels": spec.channels,
-            "classes": len(spec.classes),
+            "classes": spec.outputs,
             "size": spec.patch_size[0],
             "dropout": options.dropout,
         },
@@ -94,20 +94,20 @@ for _name, (_title, _citation) in TORCHVISION.items():
 )
 def resnet18_small(spec: ModelSpec, options: WidthOptions) -> NetworkDef:
     """Return the ResNet-18 for images of about 28 pixels; a width of 64 is MedMNIST's."""
-    sizes = {"channels": spec.channels, "classes": len(spec.classes), "width": options.width}
+    sizes = {"channels": spec.channels, "classes": spec.outputs, "width": options.width}
     return NetworkDef("napari_medseg.models.nets.classifiers.small_resnet", sizes)
 
 
 @register("cnn_small", title="Small plain CNN", options=WidthOptions, tasks=TASKS)
 def cnn_small(spec: ModelSpec, options: WidthOptions) -> NetworkDef:
     """Return four convolutions."""
-    sizes = {"dims": spec.dims, "channels": spec.channels, "classes": len(spec.classes), "width": options.width}
+    sizes = {"dims": spec.dims, "channels": spec.channels, "classes": spec.outputs, "width": options.width}
     return NetworkDef("napari_medseg.models.nets.classifiers.small_cnn", sizes)
 
 
 def monai_resnet(depth: int, spec: ModelSpec, _options: NoOptions) -> NetworkDef:
     """Return MONAI's ResNet for volumes."""
-    sizes = {"spatial_dims": 3, "n_input_channels": spec.channels, "num_classes": len(spec.classes)}
+    sizes = {"spatial_dims": 3, "n_input_channels": spec.channels, "num_classes": spec.outputs}
     return NetworkDef(f"monai.networks.nets.resnet{depth}", sizes)
 
 
@@ -132,5 +132,5 @@ for _depth in (10, 18, 50):
 )
 def densenet121_3d(spec: ModelSpec, _options: NoOptions) -> NetworkDef:
     """Return MONAI's DenseNet for volumes."""
-    sizes = {"spatial_dims": 3, "in_channels": spec.channels, "out_channels": len(spec.classes)}
+    sizes = {"spatial_dims": 3, "in_channels": spec.channels, "out_channels": spec.outputs}
     return NetworkDef("monai.networks.nets.DenseNet121", sizes)

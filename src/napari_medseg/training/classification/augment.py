@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_medseg.training.classification.config import ClassificationConfig
+from napari_medseg.training.classification.config import ClassificationConfig, Flips
+from napari_medseg.training.classification.strong import strongly_changed
 
 ROTATION_RADIANS = 0.2
 SCALE = 0.12
@@ -21,14 +22,17 @@ BRIGHTNESS = 0.15
 class Change:
     """Which kinds of change to make."""
 
-    flips: bool
+    flips: Flips
     geometry: bool
     intensity: bool
+    strong: int = 0
+    """Further, strong changes of each image."""
+    strength: float = 0.5
 
     @classmethod
     def of(cls, config: ClassificationConfig) -> "Change":
         """Return the changes that a run makes."""
-        return cls(config.flips, config.geometry, config.intensity)
+        return cls(config.flips, config.geometry, config.intensity, config.randaugment, config.strength)
 
 
 def changed(images: torch.Tensor, change: Change, rng: torch.Generator) -> torch.Tensor:
@@ -44,23 +48,23 @@ def changed(images: torch.Tensor, change: Change, rng: torch.Generator) -> torch
         On the CPU.
     """
     many, dims = len(images), images.ndim - 2
-    if change.flips:
-        for axis in range(2, images.ndim):
-            chosen = torch.rand(many, generator=rng) < 0.5
-            images = torch.where(chosen.view(-1, *[1] * (dims + 1)), images.flip(axis), images)
+    mirrored = {"none": range(0), "sideways": range(images.ndim - 1, images.ndim), "all": range(2, images.ndim)}
+    for axis in mirrored[change.flips]:
+        chosen = torch.rand(many, generator=rng) < 0.5
+        images = torch.where(chosen.view(-1, *[1] * (dims + 1)), images.flip(axis), images)
     if change.geometry:
         grid = functional.affine_grid(_matrices(many, dims, rng), list(images.shape), align_corners=False)
         images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     if change.intensity:
         shape = (many, *[1] * (dims + 1))
         images = images * (1 + CONTRAST * _spread(shape, rng)) + BRIGHTNESS * _spread(shape, rng)
-    return images
+    return strongly_changed(images, change.strong, change.strength, rng) if change.strong else images
 
 
 def mixed(
     images: torch.Tensor, target: torch.Tensor, shape: float, rng: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return images mixed in pairs, and their shares of the classes (MixUp).
+    """Return images mixed in pairs, and their shares of the classes (Zhang et al., MixUp, 2018).
 
     Parameters
     ----------
@@ -69,16 +73,59 @@ def mixed(
     target : (image, class) float tensor
         Shares of the classes.
     shape : float
-        Of the beta distribution of the share of the first; 0 mixes nothing.
+        Of the beta distribution of the share of the first.
     rng : torch.Generator
         On the CPU.
     """
-    if not shape:
-        return images, target
-    drawn = int(torch.randint(1 << 31, (1,), generator=rng))
-    share = float(np.random.default_rng(drawn).beta(shape, shape))
+    share = _share(shape, rng)
     other = torch.randperm(len(images), generator=rng)
     return share * images + (1 - share) * images[other], share * target + (1 - share) * target[other]
+
+
+def patched(
+    images: torch.Tensor, target: torch.Tensor, shape: float, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images with a box from another image, and their shares of the classes (Yun et al., CutMix, 2019).
+
+    Parameters
+    ----------
+    images : (image, channel, [z,] y, x) float32 tensor
+        Left as it is.
+    target : (image, class) float tensor
+        Shares of the classes.
+    shape : float
+        Of the beta distribution of the share of the first.
+    rng : torch.Generator
+        On the CPU.
+    """
+    share = _share(shape, rng)
+    other = torch.randperm(len(images), generator=rng)
+    side = (1 - share) ** (1 / (images.ndim - 2))
+    box = []
+    for edge in images.shape[2:]:
+        middle = int(torch.randint(edge, (1,), generator=rng))
+        half = side * edge / 2
+        box.append(slice(max(0, round(middle - half)), min(edge, round(middle + half))))
+    place = (slice(None), slice(None), *box)
+    result = images.clone()
+    result[place] = images[other][place]
+    kept = 1 - result[0, 0][tuple(box)].numel() / result[0, 0].numel()
+    return result, kept * target + (1 - kept) * target[other]
+
+
+def blended(
+    images: torch.Tensor, target: torch.Tensor, config: ClassificationConfig, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images and targets after MixUp or CutMix; where both are asked for, each has half of the batches."""
+    cut = config.cutmix > 0 and (not config.mixup or float(torch.rand(1, generator=rng)) < 0.5)
+    if cut:
+        return patched(images, target, config.cutmix, rng)
+    return mixed(images, target, config.mixup, rng) if config.mixup else (images, target)
+
+
+def _share(shape: float, rng: torch.Generator) -> float:
+    drawn = int(torch.randint(1 << 31, (1,), generator=rng))
+    return float(np.random.default_rng(drawn).beta(shape, shape))
 
 
 def _spread(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:

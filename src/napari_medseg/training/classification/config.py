@@ -1,10 +1,14 @@
 """The settings of a classification's training."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_medseg.models.spec import Crop
+
 Share = Annotated[float, Field(ge=0, le=1)]
+Flips = Literal["none", "sideways", "all"]
 
 
 class ClassificationConfig(BaseModel):
@@ -22,6 +26,10 @@ class ClassificationConfig(BaseModel):
     """Most time to train. The first steps are timed, and the number of steps follows. None: train for `epochs`."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
     """Most times that each image is seen."""
+    answer: Literal["auto", "single", "multi", "ordinal"] = "auto"
+    """single: each image has one class. multi: any number of them, each judged by itself. ordinal: the classes are
+    grades, in the order of their numbers or names, and near misses are less wrong. auto: multi where the labels name
+    several classes for an image, else single."""
     architecture: str = "auto"
     """A registered architecture for classification; auto takes resnet18_small for small images, resnet18 for large ones
     and resnet18_3d for volumes; for another size of it, see `width`."""
@@ -35,9 +43,12 @@ class ClassificationConfig(BaseModel):
     """``imagenet`` fetches torchvision's weights; anything else is a file of weights for the architecture."""
     freeze: Literal["none", "head", "staged"] = "none"
     """Of a pretrained network. none: all layers learn, the pretrained ones at a lower rate. head: only the last layer
-    learns. staged: only the last layer in the first fifth of the steps, then all."""
+    learns. staged: only the last layer in the first fifth of the steps; then one stage after the other is freed, from
+    the last to the first, until all learn from the middle of the steps on."""
     body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Learning rate of pretrained layers, as a share of that of the last layer."""
+    stage_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rate of a pretrained stage, as a share of that of the stage after it; 1 for the same in all."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Peak learning rate; SGD wants about ten times as much."""
@@ -49,19 +60,39 @@ class ClassificationConfig(BaseModel):
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
     """Images per step."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: rare classes count more, so that all count alike."""
+    """balanced: rare classes count more, so that all count alike; of several classes per image, the presence of each
+    counts as much as its absence."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of each label that is spread over all classes."""
     focal: Annotated[float, Field(ge=0, le=5)] = 0.0
     """Power of the focal loss; 0 for cross-entropy."""
     mixup: Annotated[float, Field(ge=0, le=5)] = 0.0
     """Shape of the distribution of shares by which two images are mixed; 0 mixes none."""
-    flips: bool = False
-    """Augmentation: mirror images. Off by default, as left and right, up and down mean something in most of them."""
+    cutmix: Annotated[float, Field(ge=0, le=5)] = 0.0
+    """Shape of the distribution of shares by which a box of an image is replaced by that of another; 0 replaces none.
+    With `mixup`, half of the batches get either."""
+    flips: Flips = "none"
+    """Augmentation: mirror images, sideways only or along all axes. Off by default, as left and right, up and down mean
+    something in most of them."""
     geometry: bool = True
     """Augmentation: rotate, scale and shift a little."""
     intensity: bool = True
     """Augmentation: change brightness and contrast a little."""
+    randaugment: Annotated[int, Field(ge=0, le=5)] = 0
+    """Augmentation: so many strong changes of each image, drawn from rotation, shear, scale, shift, contrast,
+    brightness, gamma, noise, blur or sharpening, and erasing of a box; 0 for none."""
+    strength: Share = 0.5
+    """Augmentation: of the strongest of these changes, those on unlabelled images among them."""
+    unlabelled: Path | None = None
+    """Folder of images without labels, to learn from what the network is sure of in them (FixMatch)."""
+    sure: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Probability from which the network's answer for an unlabelled image is taken for true."""
+    unlabelled_weight: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Of the loss on unlabelled images."""
+    covariates: tuple[str, ...] = ()
+    """Columns of the table of labels that the network is told beside the image, such as age,sex."""
+    crop: Crop = Crop()
+    """How regions are cut out, where the table of labels gives boxes."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Weights that are scored and kept are a running mean with this decay per step; 0 takes the last ones."""
     hold_out: Annotated[float, Field(gt=0, le=0.5)] = 0.15

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from napari_medseg.device import compute_dtype
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.pretrained import head_names
-from napari_medseg.tasks.kinds.classification import Classification
-from napari_medseg.training.classification.augment import Change, changed, mixed
+from napari_medseg.tasks.kinds.classification import Classification, pseudo_loss
+from napari_medseg.training.classification.augment import Change, blended, changed
 from napari_medseg.training.classification.config import ClassificationConfig
+from napari_medseg.training.classification.images import Stack
+from napari_medseg.training.classification.stages import stages_of
 
 MOMENTUM = 0.9
+STRONG_CHANGES = 2
+"""Of each unlabelled image, as in RandAugment's and FixMatch's papers."""
 
 
 class ClassifierLearner:
@@ -46,64 +48,91 @@ class ClassifierLearner:
         device: torch.device,
         pretrained: bool,
     ) -> None:
-        self.device, self._config, self._task, self._classes = device, config, task, len(spec.classes)
+        self.device, self._config, self._task = device, config, task
         self._dtype = compute_dtype(config.precision, device)
         layout = torch.channels_last_3d if spec.dims == 3 else torch.channels_last
         self.network = network.to(device).to(memory_format=layout)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        head = head_names(spec)
-        self._body = [p for name, p in self.network.named_parameters() if name not in head]
-        last = [p for name, p in self.network.named_parameters() if name in head]
-        self._body_rate = config.body_rate if pretrained else 1.0
-        groups = [{"params": last}, {"params": self._body}]
+        self.stages = stages_of(self.network, spec)
+        body = [config.body_rate * config.stage_rate**k if pretrained else 1.0 for k in range(len(self.stages) - 1)]
+        self._shares = (1.0, *body)
+        groups = [{"params": parameters} for parameters in self.stages]
         if config.optimizer == "adamw":
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         else:
             self._optimizer = torch.optim.SGD(groups, 0.1, MOMENTUM, weight_decay=config.weight_decay, nesterov=True)
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, rate: float, number: int, frozen: bool) -> torch.Tensor:
+    def step(
+        self, batch: Stack, rate: float, number: int, free: int, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Take a step and return its scalar loss, on the device.
 
         Parameters
         ----------
-        images : (image, channel, [z,] y, x) tensor
-            As they are, before augmentation.
-        labels : (image,) int64 tensor
-            Class indices.
+        batch : Stack
+            Images as they are, before augmentation.
         rate : float
             Learning rate of the last layer.
         number : int
             Steps taken before.
-        frozen : bool
-            Whether the last layer alone learns.
+        free : int
+            How many stages learn, counted from the last layer on.
+        unlabelled : (image, channel, [z,] y, x) tensor, optional
+            Images without labels.
         """
         config = self._config
         seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
         torch.manual_seed(seed)
         rng = torch.Generator().manual_seed(seed)
-        target = functional.one_hot(labels, self._classes).float()
-        batch = changed(images.float(), Change.of(config), rng)
-        batch, target = mixed(batch, target, config.mixup, rng)
-        self._prepare(rate, frozen)
+        images, target = changed(batch.images.float(), Change.of(config), rng), batch.targets
+        images, target = blended(images, target, config, rng)
+        self._prepare(rate, free)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            logits = self.network(batch.to(self.device))
+            logits, extra = self._answers(images, batch.facts, unlabelled, rng)
         loss = self._task.loss(logits, target.to(self.device))
+        if extra is not None:
+            loss = loss + config.unlabelled_weight * pseudo_loss(*extra, config.sure, self._task.output)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
         self._optimizer.step()
         self._average(number)
         return loss.detach()
 
-    def _prepare(self, rate: float, frozen: bool) -> None:
+    def _answers(
+        self,
+        images: torch.Tensor,
+        facts: torch.Tensor | None,
+        unlabelled: torch.Tensor | None,
+        rng: torch.Generator,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+        """Return the logits of labelled images, and those of unlabelled ones that were changed a little and a lot."""
+        images = images.to(self.device)
+        told = () if facts is None else (facts.to(self.device),)
+        if unlabelled is None:
+            return self.network(images, *told), None
+        kinds, config = Change.of(config=self._config), self._config
+        weak = changed(unlabelled.float(), Change(kinds.flips, kinds.geometry, kinds.intensity), rng)
+        strong = changed(weak, Change("none", False, False, STRONG_CHANGES, config.strength), rng)
+        with torch.no_grad():
+            guess = self.mean(weak.to(self.device))
+        # Together, so that batch normalisation sees both kinds of images.
+        whole = torch.cat([images, strong.to(self.device)])
+        if told:
+            told = (torch.cat([told[0], told[0].new_zeros((len(strong), told[0].shape[1]))]),)
+        logits = self.network(whole, *told)
+        return logits[: len(images)], (guess, logits[len(images) :])
+
+    def _prepare(self, rate: float, free: int) -> None:
         # A frozen body keeps the statistics of its normalisation, too.
-        self.network.train(not frozen)
-        if frozen:
-            for module in self.network.modules():
-                if isinstance(module, nn.Dropout):
-                    module.train()
-        for parameter in self._body:
-            parameter.requires_grad_(not frozen)
-        for group, share in zip(self._optimizer.param_groups, (1.0, self._body_rate), strict=True):
+        whole = free >= len(self.stages)
+        self.network.train(whole)
+        for module in self.network.modules():
+            if isinstance(module, nn.Dropout):
+                module.train()
+        for number, parameters in enumerate(self.stages):
+            for parameter in parameters:
+                parameter.requires_grad_(number < free)
+        for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
             group["lr"] = rate * share
         self._optimizer.zero_grad(set_to_none=True)
 

@@ -71,7 +71,7 @@ def _open(folder: RunFolder, control: Control, resume: bool) -> Generator[Event,
     material = yield from load_material(run, control)
     network, pretrained = yield from _network(run, control, resume)
     device = choose(run.train.device)
-    task = task_of(run, material.train.labels)
+    task = task_of(run, material.train.targets)
     learner = ClassifierLearner(network, run.spec, run.train, task, device, pretrained)
     session = Session(folder, run, material, learner)
     if resume:

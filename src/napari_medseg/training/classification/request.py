@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_medseg.data.labelled import LabelledImages, find_labelled, split_parts
+from napari_medseg.data.labelled.parts import fold_of
 from napari_medseg.device import available
 from napari_medseg.errors import ConfigError
 from napari_medseg.models import Bundle, Intensity, ModelSpec
+from napari_medseg.models.covariates import describe
 from napari_medseg.models.registry import network_def
+from napari_medseg.models.spec import Covariate
+from napari_medseg.prediction import OutputKind
 from napari_medseg.progress import Control, Event, Finished, Note
 from napari_medseg.training.atomic import write_text
 from napari_medseg.training.classification.config import ClassificationConfig
 from napari_medseg.training.classification.run import ClassificationRun
-from napari_medseg.training.classification.survey import Survey, survey
+from napari_medseg.training.classification.survey import Survey, fingerprint, survey
 from napari_medseg.training.run import RunFolder
 from napari_medseg.volume import LabelClass
 
@@ -32,6 +36,7 @@ def create_classification(
     config: ClassificationConfig,
     init: Path | None = None,
     control: Control | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
     """Look at all images, and lay out the folder of a run.
 
@@ -47,6 +52,8 @@ def create_classification(
         Bundle to start from, whose network, size and intensities are taken over.
     control : Control, optional
         Cancels and pauses.
+    fold : (int, int), optional
+        Fold of a cross-validation that is kept out of everything, from 0 on, and how many there are.
 
     Yields
     ------
@@ -62,16 +69,21 @@ def create_classification(
     if run.config.exists():
         raise ConfigError(f"{run.path} already holds a training run.", "Resume it, or choose another folder.")
     images, labels = sources
-    found = find_labelled(images, labels)
+    found = find_labelled(images, labels, config.covariates, config.crop)
     facts = yield from survey(found, control or Control())
+    start = None if init is None else Bundle.load(init).spec
+    spec = _spec(folder.resolve().name, found, facts, config, start)
+    mark = fingerprint(facts.digests, found)
+    if fold is not None:
+        found = fold_of(found, facts.digests, fold, config.seed)
     parts = split_parts(found, facts.digests, config.hold_out, config.seed, config.leaks)
-    spec = _spec(folder.resolve().name, found, facts, config, None if init is None else Bundle.load(init).spec)
     network_def(spec)
     content = ClassificationRun(
         spec=spec,
         images=images.resolve(),
         labels=None if labels is None else labels.resolve(),
-        fingerprint=facts.fingerprint(found),
+        fingerprint=mark,
+        fold=fold,
         train=config,
         init=None if init is None else init.resolve(),
     )
@@ -84,26 +96,54 @@ def create_classification(
 def _spec(
     name: str, found: LabelledImages, facts: Survey, config: ClassificationConfig, start: ModelSpec | None
 ) -> ModelSpec:
-    classes = tuple(LabelClass(value=number, name=label) for number, label in enumerate(found.classes))
+    own: dict[str, Any] = {
+        "name": name,
+        "classes": tuple(LabelClass(value=number, name=label) for number, label in enumerate(found.classes)),
+        "output": _output(found, config),
+        "covariates": _covariates(found, config),
+        "crop": config.crop if found.pictures.boxes else None,
+    }
     if start is not None:
         _check_start(start, facts, config)
-        fields = {"name": name, "classes": classes, "temperature": 1.0, "metrics": {}, "training_data": ()}
-        return start.model_copy(update=fields | {"description": ""})
+        return start.model_copy(
+            update=own | {"temperature": 1.0, "metrics": {}, "training_data": (), "description": ""}
+        )
     processor = "cpu" if _device(config) == "cpu" else "gpu"
     architecture = _architecture(facts, config)
     edge = config.image_size or _edge(facts, architecture, processor, config.pretrained is not None)
     return ModelSpec(
-        name=name,
+        **own,
         architecture=architecture,
         options=_options(architecture, config, processor),
         task="classification",
         dims=facts.dims,
         channels=facts.channels,
-        classes=classes,
+        images=1 + max(map(len, found.pictures.more), default=0),
         axcodes=None,
         intensity=_intensity(facts),
         patch_size=(edge,) * facts.dims,
     )
+
+
+def _output(found: LabelledImages, config: ClassificationConfig) -> OutputKind:
+    if found.several and config.answer in ("single", "ordinal"):
+        raise ConfigError(
+            f"The labels name several classes for an image, which is not {config.answer}.", "Leave out answer."
+        )
+    if config.answer == "multi" and not found.several:
+        raise ConfigError(
+            "The labels name one class for each image.", "Write several as a|b, or a column of 0 and 1 per class."
+        )
+    return "several" if found.several else "ordered" if config.answer == "ordinal" else "classes"
+
+
+def _covariates(found: LabelledImages, config: ClassificationConfig) -> tuple[Covariate, ...]:
+    """Return what the columns of training images hold."""
+    if not config.covariates:
+        return ()
+    rows = [row for row, part in zip(found.facts, found.parts, strict=True) if part in ("", "train")]
+    columns = zip(*rows, strict=True)
+    return tuple(describe(name, entries) for name, entries in zip(config.covariates, columns, strict=True))
 
 
 def _device(config: ClassificationConfig) -> str:

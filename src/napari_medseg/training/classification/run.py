@@ -22,6 +22,8 @@ class ClassificationRun(BaseModel):
     """Table of labels; None where folders or the npz file say them."""
     fingerprint: str
     """SHA-256 of all images and labels: a run goes on with what it began with."""
+    fold: tuple[int, int] | None = None
+    """Which fold of how many of a cross-validation is kept out, counted from 0; None for none."""
     train: ClassificationConfig = ClassificationConfig()
     init: Path | None = None
     """Folder of the bundle to start from."""

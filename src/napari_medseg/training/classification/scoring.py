@@ -3,11 +3,15 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
+from napari_medseg.data.labelled.answers import decided
 from napari_medseg.evaluate.classification import macro_auc
+from napari_medseg.evaluate.multilabel import several_auc
+from napari_medseg.evaluate.ordinal import quadratic_kappa
 from napari_medseg.inference.classify import batch_size, logits_of, probabilities
 from napari_medseg.models import ModelSpec
+from napari_medseg.prediction import OutputKind
+from napari_medseg.tasks.kinds.classification import Classification
 from napari_medseg.training.classification.images import Stack
 
 COOLEST, HOTTEST = 0.2, 20.0
@@ -19,32 +23,57 @@ DOUBT = 5.0
 def validation_logits(
     network: nn.Module, stack: Stack, spec: ModelSpec, device: torch.device, precision: str
 ) -> torch.Tensor:
-    """Return the (image, class) logits of a part; the network is in evaluation mode afterwards."""
+    """Return the (image, channel) logits of a part; the network is in evaluation mode afterwards."""
     many = batch_size(spec)
     parts = torch.split(stack.images, many)
-    return torch.cat([logits_of(network, part, device, precision) for part in parts])
+    facts = [None] * len(parts) if stack.facts is None else list(torch.split(stack.facts, many))
+    return torch.cat([logits_of(network, *pair, device, precision) for pair in zip(parts, facts, strict=True)])
 
 
-def scores_of(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-    """Return ``auc`` (mean over classes, each against the rest), ``accuracy`` and ``cross_entropy``.
+def scores_of(logits: torch.Tensor, targets: torch.Tensor, output: OutputKind) -> dict[str, float]:
+    """Return scores of validation.
 
-    ``auc`` is one half where the part holds one class only.
+    Parameters
+    ----------
+    logits : (image, channel) tensor
+        The network's answers.
+    targets : (image, class) tensor
+        Of 0 and 1.
+    output : str
+        As `ModelSpec.output`.
+
+    Returns
+    -------
+    dict of str to float
+        ``auc`` (mean over classes, each against the rest; one half where the part holds one class only), ``accuracy``
+        (of several classes: share of right answers over all classes), ``cross_entropy``, and for grades ``kappa``
+        (quadratic).
     """
-    auc = macro_auc(labels.numpy(), probabilities(logits, 1.0))
-    accuracy = float((logits.argmax(dim=1) == labels).float().mean())
-    loss = float(functional.cross_entropy(logits, labels))
-    return {"auc": 0.5 if np.isnan(auc) else auc, "accuracy": accuracy, "cross_entropy": loss}
+    probable = probabilities(logits, 1.0, output)
+    truth = targets.numpy() > 0
+    loss = float(Classification(output=output).loss(logits, targets))
+    if output == "several":
+        found = {"auc": several_auc(truth, probable), "accuracy": float(((probable > 0.5) == truth).mean())}
+        return {name: 0.5 if np.isnan(value) else value for name, value in found.items()} | {"cross_entropy": loss}
+    labels = truth.argmax(axis=1)
+    auc = macro_auc(labels, probable)
+    guess = decided(probable, output)
+    found = {"auc": 0.5 if np.isnan(auc) else auc, "accuracy": float((guess == labels).mean()), "cross_entropy": loss}
+    return found | ({"kappa": quadratic_kappa(labels, guess, probable.shape[1])} if output == "ordered" else {})
 
 
-def fitted_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
+def fitted_temperature(logits: torch.Tensor, targets: torch.Tensor, output: OutputKind = "classes") -> float:
     """Return the number by which logits are divided so that the cross-entropy is least (Guo et al., 2017).
 
     With few images it stays near one.
     """
     from scipy.optimize import minimize_scalar
 
+    plain = Classification(output=output)
+    images = len(logits)
+
     def cost(log_temperature: float) -> float:
-        wrong = functional.cross_entropy(logits.double() / np.exp(log_temperature), labels, reduction="sum")
+        wrong = plain.loss(logits / float(np.exp(log_temperature)), targets) * images
         return float(wrong) + DOUBT * log_temperature**2
 
     found = minimize_scalar(cost, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")

@@ -9,13 +9,14 @@ import torch
 
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Saved, Step
-from napari_medseg.tasks.kinds.classification import Classification, balanced_weights
+from napari_medseg.tasks.kinds.classification import Classification, balanced_weights, presence_weights
 from napari_medseg.training.atomic import write_file
 from napari_medseg.training.checkpoint import load_best, load_content, save_best
-from napari_medseg.training.classification.images import Material, batch_numbers
+from napari_medseg.training.classification.images import Material, Stack, batch_numbers
 from napari_medseg.training.classification.learner import ClassifierLearner
 from napari_medseg.training.classification.run import ClassificationResult, ClassificationRun
 from napari_medseg.training.classification.scoring import fitted_temperature, scores_of, validation_logits
+from napari_medseg.training.classification.stages import free_stages
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.run import RunFolder
 
@@ -27,8 +28,6 @@ VALIDATION_SHARE = 0.1
 """Most of the time that validation may take."""
 RESERVE = 0.95
 """Share of the time budget that is planned for."""
-STAGED = 0.2
-"""Share of the steps in which only the last layer learns, where layers are freed in stages."""
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Session:
         self._losses: list[torch.Tensor] = []
         self._saved = time.monotonic()
         config = run.train
-        self.per_epoch = max(1, len(material.train.labels) // min(config.batch_size, len(material.train.labels)))
+        self.per_epoch = max(1, len(material.train) // min(config.batch_size, len(material.train)))
         self.most = config.epochs * self.per_epoch
         if config.minutes is None:
             self._plan(self.most, self.per_epoch)
@@ -84,10 +83,10 @@ class Session:
         return state.planned is not None and (state.step >= state.planned or state.waited >= self.run.train.patience)
 
     @property
-    def frozen(self) -> bool:
-        """Whether the last layer alone learns now."""
-        freeze, planned = self.run.train.freeze, self.state.planned or self.most
-        return freeze == "head" or (freeze == "staged" and self.state.step < STAGED * planned)
+    def free(self) -> int:
+        """How many stages of the network learn now, counted from the last layer on."""
+        done = self.state.step / (self.state.planned or self.most)
+        return free_stages(self.run.train.freeze, len(self.learner.stages), done)
 
     def listen(self, control: Control) -> None:
         """Wait while paused, and notice a wish to stop.
@@ -106,10 +105,7 @@ class Session:
         """Take a step and report it."""
         state, train = self.state, self.material.train
         started = time.monotonic()
-        numbers = torch.from_numpy(
-            batch_numbers(state.step, len(train.labels), self.run.train.batch_size, self.run.train.seed)
-        )
-        loss = self.learner.step(train.images[numbers], train.labels[numbers], rate, state.step, self.frozen)
+        loss = self.learner.step(self._batch(train), rate, state.step, self.free, self._unlabelled())
         took = time.monotonic() - started
         state.step += 1
         state.seconds += took
@@ -119,6 +115,18 @@ class Session:
             if len(self._timed) == TIMED:
                 self._plan_by_time()
         yield Step(state.step, state.planned or self.most, float(loss), rate, state.seconds)
+
+    def _batch(self, train: Stack) -> Stack:
+        config = self.run.train
+        numbers = torch.from_numpy(batch_numbers(self.state.step, len(train), config.batch_size, config.seed))
+        facts = None if train.facts is None else train.facts[numbers]
+        return Stack(train.images[numbers], train.targets[numbers], facts)
+
+    def _unlabelled(self) -> torch.Tensor | None:
+        images, config = self.material.unlabelled, self.run.train
+        if images is None or not config.unlabelled_weight:
+            return None
+        return images[torch.from_numpy(batch_numbers(self.state.step, len(images), config.batch_size, config.seed))]
 
     def _plan_by_time(self) -> None:
         minutes = self.run.train.minutes
@@ -148,7 +156,7 @@ class Session:
         if state.planned is None or not (state.step % state.every == 0 or state.step >= state.planned or self.stopped):
             return
         started = time.monotonic()
-        scores = scores_of(self._logits(), self.material.val.labels)
+        scores = scores_of(self._logits(), self.material.val.targets, self.run.spec.output)
         # Among equal rankings the surer one is better.
         score = scores["auc"] - 1e-3 * min(scores["cross_entropy"], 10.0)
         better = score > state.best
@@ -200,7 +208,7 @@ class Session:
         logits = validation_logits(network, val, spec, self.learner.device, "float32")
         spec = spec.model_copy(
             update={
-                "temperature": fitted_temperature(logits, val.labels),
+                "temperature": fitted_temperature(logits, val.targets, spec.output),
                 "training_data": self.material.sums,
                 "metrics": scores,
             }
@@ -213,9 +221,11 @@ class Session:
             yield Finished(ClassificationResult(self.folder.bundle, step, planned, stopped, scores, self.state.seconds))
 
 
-def task_of(run: ClassificationRun, labels: torch.Tensor) -> Classification:
-    """Return the loss of a run."""
-    config = run.train
-    counts = torch.bincount(labels, minlength=len(run.spec.classes)).tolist()
-    weights = balanced_weights(counts) if config.class_weights == "balanced" else None
-    return Classification(weights, config.label_smoothing, config.focal)
+def task_of(run: ClassificationRun, targets: torch.Tensor) -> Classification:
+    """Return the loss of a run; `targets` are those of the images to train on."""
+    config, output = run.train, run.spec.output
+    counts = [int(count) for count in targets.sum(dim=0).tolist()]
+    weights = None
+    if config.class_weights == "balanced":
+        weights = presence_weights(counts, len(targets)) if output == "several" else balanced_weights(counts)
+    return Classification(weights, config.label_smoothing, config.focal, output)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,10 +34,19 @@ class Survey:
     comparable: bool
     """Whether values mean the same in all images: they have eight bits."""
 
-    def fingerprint(self, found: LabelledImages) -> str:
-        """Return a sum of all images, labels and parts."""
-        lines = zip(self.digests, found.labels.tolist(), found.parts, found.groups, strict=True)
-        return hashlib.sha256(repr((found.classes, list(lines))).encode()).hexdigest()
+
+def fingerprint(digests: Sequence[str], found: LabelledImages) -> str:
+    """Return a sum of all images, labels and parts.
+
+    Parameters
+    ----------
+    digests : sequence of str
+        Of each image.
+    found : LabelledImages
+        The images.
+    """
+    lines = zip(digests, found.labels.tolist(), found.parts, found.groups, strict=True)
+    return hashlib.sha256(repr((found.classes, list(lines), found.facts)).encode()).hexdigest()
 
 
 def survey(found: LabelledImages, control: Control) -> Generator[Event, None, Survey]:
