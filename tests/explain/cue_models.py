@@ -43,7 +43,7 @@ def cue_classifier(dims: int = 2, edge: int = 32, channels: int = 1, **fields) -
 
 
 def cue_segmenter(dims: int = 3, edge: int = 16, **fields) -> Bundle:
-    """Return a network that finds a class where the mean over 3 voxels along each axis is above 0.5."""
+    """Return a network that finds a class where the mean over 3 voxels along each axis is above 0.6."""
     spec = ModelSpec(
         name="finder", architecture="meshnet", options={"features": 1, "dilations": [1]}, dims=dims,
         classes=(BACKGROUND, LabelClass(value=4, name="cue")), intensity=AS_IT_IS, patch_size=(edge,) * dims, **fields,
@@ -51,9 +51,9 @@ def cue_segmenter(dims: int = 3, edge: int = 16, **fields) -> Bundle:
     network = build(spec)
     hidden, last = (module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
     nn.init.constant_(hidden.weight, 1 / 3**dims)
-    nn.init.zeros_(hidden.bias)
-    last.weight.data = torch.tensor([-10.0, 10.0]).view(2, 1, *[1] * dims)
-    last.bias.data = torch.tensor([5.0, -5.0])
+    nn.init.constant_(hidden.bias, -0.5)
+    last.weight.data = torch.tensor([-20.0, 20.0]).view(2, 1, *[1] * dims)
+    last.bias.data = torch.tensor([2.0, -2.0])
     return Bundle.create(spec, network.state_dict())
 
 
@@ -66,11 +66,11 @@ def plane(edge: int = 32, at: tuple[slice, slice] = (slice(6, 14), slice(18, 26)
 
 
 def oblique(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Geometry:
-    """Return a grid 17 degrees off the patient's axes, its axes growing to inferior, left and anterior."""
+    """Return a grid 17 degrees off the patient's axes, its axes growing to inferior, anterior and left."""
     angle = np.radians(17.0)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     tilt = np.array([[1, 0, 0], [0, np.cos(angle / 2), -np.sin(angle / 2)], [0, np.sin(angle / 2), np.cos(angle / 2)]])
-    own = np.array([[0, -1, 0], [0, 0, 1], [-1, 0, 0]], float)
+    own = np.array([[0, 0, -1], [0, 1, 0], [-1, 0, 0]], float)
     affine = np.eye(4)
     affine[:3, :3] = turn @ tilt @ own @ np.diag(spacing)
     affine[:3, 3] = (12.0, -40.0, 7.0)

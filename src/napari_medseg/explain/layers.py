@@ -11,6 +11,8 @@ from torch import nn
 from napari_medseg.errors import ConfigError
 from napari_medseg.explain.question import Question, Score
 
+TOKENS = 3
+"""Axes of what a transformer gives: (image, token, feature)."""
 REMEDY = "Choose occlusion, LIME, integrated gradients, SmoothGrad or SHAP, which need no such layer."
 
 
@@ -98,6 +100,11 @@ def _candidates(outputs: dict[str, torch.Tensor], question: Question) -> list[st
         shape = _laid_out(values, question)
         if shape is not None and max(shape) > 1 and not _is_pooling(question.score, name):
             usable.append((name, shape))
+    # Between the blocks of a transformer tokens have one width; queries, keys and values are wider.
+    width = min((outputs[name].shape[2] for name, _shape in usable if outputs[name].ndim == TOKENS), default=0)
+    usable = [
+        (name, shape) for name, shape in usable if outputs[name].ndim != TOKENS or outputs[name].shape[2] == width
+    ]
     if dense:
         # The output itself says nothing about its reasons: the coarsest layer sees most of the image.
         last = next(reversed(outputs.values()))
@@ -130,9 +137,11 @@ def _grid(name: str, values: torch.Tensor, score: torch.Tensor, question: Questi
 
 def _laid_out(values: torch.Tensor, question: Question) -> tuple[int, ...] | None:
     """Return the grid of a layer's output; None if it has none."""
+    if len(values) != len(question.image):
+        return None
     if values.ndim == question.dims + 2:
         return tuple(values.shape[2:])
-    if values.ndim == 3:
+    if values.ndim == TOKENS:
         return _token_grid(values.shape[1], question.image.shape[2:])
     return None
 

@@ -18,6 +18,7 @@ from napari_medseg.inference.classify import normalised, resized
 from napari_medseg.inference.region import region_mask
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.spec import Crop
+from napari_medseg.tasks.kinds.classification import log_probabilities
 from napari_medseg.volume import Volume
 
 
@@ -42,7 +43,7 @@ def classification_scene(volume: Volume, spec: ModelSpec, number: int, options: 
     ConfigError
         If the region does not fit the image.
     """
-    pictures = [values_of(part) for part in _parts(volume, spec, options)]
+    pictures = _pictures(volume, spec, options)
     laid = [normalised(resized(picture, spec, volume.name), spec) for picture in pictures]
     planar = spec.dims == 2
     canvas = torch.stack(laid, dim=1) if planar else laid[0]
@@ -50,7 +51,7 @@ def classification_scene(volume: Volume, spec: ModelSpec, number: int, options: 
     target = Target(partial(_score, spec, number, share), partial(_probability, spec, number, share))
     depth = [slice(z, z + 1) for z in range(len(laid))] if planar else [slice(None)]
     pieces = tuple(Piece((z, slice(None), slice(None)), target) for z in depth)
-    orders = [values_of(part)[0] for part in _parts(_numbered(volume), spec, options)]
+    orders = [picture[0] for picture in _pictures(_numbered(volume), spec, options)]
     home = partial(_home, volume.spatial_shape, orders)
     return Scene(canvas, pieces, planar, home, spec.classes[number].name, dense=False)
 
@@ -67,13 +68,20 @@ def likeliest(volume: Volume, spec: ModelSpec, network: nn.Module, options: Expl
     return spec.classes[int(found.argmax())].name
 
 
-def _parts(volume: Volume, spec: ModelSpec, options: ExplainOptions) -> list[Volume]:
-    """Return what the network sees, one after the other: the image, a cut-out, or slices of either."""
+def _pictures(volume: Volume, spec: ModelSpec, options: ExplainOptions) -> list[NDArray[np.generic]]:
+    """Return what the network sees, one after the other: the image, a cut-out, or slices of either.
+
+    Each is (channel, [z,] y, x). One axis beside those of space is that of channels.
+    """
+    channels = [volume]
+    if len(volume.axes) == 1:
+        channels = [replace(volume, data=values, axes=(), axis_values={}) for values in np.asarray(volume.data)]
     if options.region is not None:
         inside = region_mask(options.region, volume.spatial_shape)
         box = tuple(_extent(inside, axis) for axis in range(inside.ndim))
-        volume = cut_out(volume, box, spec.crop or Crop(margin=0.0))
-    return slices_of(volume) if spec.dims == 2 else [volume]
+        channels = [cut_out(channel, box, spec.crop or Crop(margin=0.0)) for channel in channels]
+    slices = [slices_of(channel) if spec.dims == 2 else [channel] for channel in channels]
+    return [np.concatenate([values_of(part) for part in parts]) for parts in zip(*slices, strict=True)]
 
 
 def _extent(inside: NDArray[np.bool_], axis: int) -> slice:
@@ -89,20 +97,13 @@ def _numbered(volume: Volume) -> Volume:
 
 
 def _score(spec: ModelSpec, number: int, share: float, logits: torch.Tensor) -> torch.Tensor:
-    if spec.output != "ordered":
-        return logits[:, number] * share
-    # The logarithm of the probability that all grades before are passed and this one is not.
-    passed = functional.logsigmoid(logits[:, :number]).sum(dim=1)
-    stops = functional.logsigmoid(-logits[:, number]) if number < logits.shape[1] else torch.zeros_like(passed)
-    return (passed + stops) * share
+    # Grades have no logit of their own: the logarithm of the probability stands for it.
+    found = log_probabilities(logits, spec.output) if spec.output == "ordered" else logits
+    return found[:, number] * share
 
 
 def _probability(spec: ModelSpec, number: int, share: float, logits: torch.Tensor) -> torch.Tensor:
-    logits = logits / spec.temperature
-    if spec.output == "ordered":
-        return _score(spec, number, 1.0, logits).exp() * share
-    found = logits.sigmoid() if spec.output == "several" else logits.softmax(dim=1)
-    return found[:, number] * share
+    return log_probabilities(logits / spec.temperature, spec.output).exp()[:, number] * share
 
 
 def _home(shape: tuple[int, ...], orders: list[NDArray[np.integer]], maps: NDArray[np.float32]) -> NDArray[np.float32]:
