@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_medseg.data.annotation import Annotation
 from napari_medseg.errors import GeometryError
 from napari_medseg.io.formats import mapped
 from napari_medseg.ui import labels_mirror
@@ -83,3 +84,15 @@ def test_a_flipped_view_is_followed(mirror, folder):
 def test_labels_of_another_shape_are_refused(mirror):
     with pytest.raises(GeometryError, match=r"\(6, 5, 3\).*instead of \(6, 5, 4\)"):
         mirror.update(np.zeros((6, 5, 3), np.uint8))
+
+
+def test_the_worker_is_told_by_a_rule(mirror, folder):
+    labels = np.zeros((6, 5, 4), np.uint8)
+    labels[1, 1, 1] = 2
+    annotation = Annotation(labels.shape)
+    annotation.finish_slice(2, 3)
+    assert mirror.update(labels, rule=annotation.taught) == Edit((0, 0, 1), (6, 5, 4))
+    np.testing.assert_array_equal(copy(folder), annotation.taught(labels))
+    annotation.finish_slice(2, 3, False)
+    assert mirror.update(labels, rule=annotation.taught) == Edit((0, 0, 3), (6, 5, 4))
+    np.testing.assert_array_equal(copy(folder), labels)

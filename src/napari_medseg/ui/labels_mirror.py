@@ -1,6 +1,6 @@
 """The copy of the user's labels that the worker process trains on, kept up to date stroke by stroke."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ BLOCK_BYTES = 1 << 24
 """Compared at once, so that little memory is used and other threads get their turn."""
 
 Box = tuple[slice, ...]
+Rule = Callable[[NDArray[np.integer], Box], NDArray[np.integer]]
+"""Takes a whole label map and a box of it, and returns what the worker is to know of the box."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class LabelsMirror:
         self._data: NDArray[np.integer] = np.load(folder / "data.npy", mmap_mode="r+", allow_pickle=False)
         self._values = np.array(sorted({0, *values}))
 
-    def update(self, labels: NDArray[np.integer], within: Box | None = None) -> Edit:
+    def update(self, labels: NDArray[np.integer], within: Box | None = None, rule: Rule | None = None) -> Edit:
         """Bring the copy up to date with `labels`.
 
         Parameters
@@ -51,6 +53,8 @@ class LabelsMirror:
             The whole label map; not kept.
         within : tuple of slice, optional
             Where to look for changes; everywhere if None.
+        rule : callable, optional
+            Gives the labels of a box their meaning; by default they are taken as they are.
 
         Returns
         -------
@@ -66,19 +70,27 @@ class LabelsMirror:
         rows = max(1, BLOCK_BYTES // max(1, labels[:1].nbytes))
         first, last = box[0].indices(labels.shape[0])[:2]
         blocks = (slice(start, min(start + rows, last)) for start in range(first, last, rows))
-        return _joined([self._update_block(labels, (block, *box[1:])) for block in blocks])
+        told = rule or _as_they_are
+        places = [
+            (block, *(slice(*part.indices(n)[:2]) for part, n in zip(box[1:], labels.shape[1:], strict=True)))
+            for block in blocks
+        ]
+        return _joined([self._update_block(told(labels, place), place) for place in places])
 
     def _update_block(self, labels: NDArray[np.integer], block: Box) -> Edit:
-        changed = labels[block] != self._data[block]
+        """Take over the labels of a block."""
+        changed = labels != self._data[block]
         if not changed.any():
             return Edit()
-        inner = _bounding_box(changed, block)
-        known, ignored = self._known(labels[inner])
+        inside = _bounding_box(changed)
+        known, ignored = self._known(labels[inside])
+        inner = _within(inside, block)
         differs = known != self._data[inner]
         if not differs.any():
             return Edit(ignored=ignored)
-        inner = _bounding_box(differs, inner)
-        self._data[inner] = self._known(labels[inner])[0]
+        last = _bounding_box(differs)
+        inner = _within(last, inner)
+        self._data[inner] = known[last]
         return Edit(tuple(s.start for s in inner), tuple(s.stop for s in inner), ignored)
 
     def _known(self, labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], tuple[int, ...]]:
@@ -89,14 +101,23 @@ class LabelsMirror:
         return np.where(unknown, 0, labels), tuple(int(v) for v in np.unique(labels[unknown]))
 
 
-def _bounding_box(mask: NDArray[np.bool_], within: Box) -> Box:
-    """Return the smallest box around the true voxels of `mask`, which lies at `within` in a larger array."""
+def _as_they_are(labels: NDArray[np.integer], box: Box) -> NDArray[np.integer]:
+    return labels[box]
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Return the smallest box around the true voxels of `mask`."""
     box = []
-    for axis, place in enumerate(within):
+    for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         hits = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(place.start + int(hits[0]), place.start + int(hits[-1]) + 1))
+        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
     return tuple(box)
+
+
+def _within(box: Box, outer: Box) -> Box:
+    """Return the place of a box that is told within another."""
+    return tuple(slice(o.start + b.start, o.start + b.stop) for b, o in zip(box, outer, strict=True))
 
 
 def _joined(edits: list[Edit]) -> Edit:

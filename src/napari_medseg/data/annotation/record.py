@@ -95,6 +95,22 @@ class Annotation:
         self.source = self.source.astype(np.promote_types(self.source.dtype, wide), copy=False)
         self.written = self.written.astype(np.promote_types(self.written.dtype, dtype), copy=False)
 
+    def all_by(self, model: ModelVersion, labels: Labels) -> list[tuple[Labels, Labels]]:
+        """Note that a model wrote the whole label map.
+
+        Returns
+        -------
+        list of (before, after)
+            `source` and `written`; empty if no model wrote anything before.
+        """
+        before = (self.source, self.written)
+        number = np.min_scalar_type(len(self.models) + 1).type(self.number_of(model))
+        self.source = np.where(labels != 0, number, number.dtype.type(0))
+        self.written = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
+        if before[0] is None or before[1] is None:
+            return []
+        return [(before[0], self.source), (before[1], self.written)]
+
     def by_model(self, labels: Labels, box: Box = ()) -> NDArray[np.bool_]:
         """Return which voxels hold what a model wrote, untouched by a human.
 

@@ -8,6 +8,7 @@ import numpy as np
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.errors import GeometryError
 from napari_medseg.results.history import Change, Entry, History
+from napari_medseg.ui.layers.annotations import annotation_of
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, classes_of, set_classes
 from napari_medseg.ui.layers.labels import labels_volume, placed_labels
 from napari_medseg.ui.layers.regrid import pull
@@ -37,6 +38,23 @@ class Rewrite:
     """New names and colours; None keeps those of the layer."""
     taken: "NDArray[np.integer] | None" = None
     """The labels that the new ones were made from: voxels that hold something else by now stay as they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A box of labels that takes the place of what a layer holds there, with what is known of each voxel."""
+
+    box: "tuple[slice, ...]"
+    """Of the grid of `own_labels`, with a start and a stop along each axis."""
+    labels: "NDArray[np.integer]"
+    """The box."""
+    what: str
+    """What was done, in a few words."""
+    carried: "tuple[tuple[NDArray[np.integer], NDArray[np.integer]], ...]" = ()
+    """Arrays as large as the labels that say more about each voxel, and the box of each; to be in the order of
+    `carried_of`."""
+    classes: "tuple[LabelClass, ...] | None" = None
+    """New names and colours; None keeps those of the layer."""
 
 
 def own_labels(layer: "Labels", layers: "Iterable[Layer]" = ()) -> "Volume":
@@ -95,11 +113,53 @@ def rewrite(layer: "Labels", new: Rewrite) -> None:
     _show(layer, new.classes)
 
 
+def patch(layer: "Labels", new: Patch) -> int:
+    """Write a box of labels to a layer, in place, log it, and return how many voxels it changed.
+
+    Raises
+    ------
+    GeometryError
+        If the box is not one of the layer's.
+    """
+    own = _arrays(layer)[0]
+    if len(new.box) != own.ndim or any(part.stop > n for part, n in zip(new.box, own.shape, strict=True)):
+        raise GeometryError(f"{layer.name} was changed meanwhile.", "Do it again.")
+    _widen(layer, int(new.labels.max(initial=0)))
+    arrays = _arrays(layer)
+    tag, old = tag_of(layer), classes_of(layer)
+    resampled = tag is not None and tag.shown_on is not None
+    if resampled:
+        # what the hand painted on the copy that is shown
+        arrays[0][...] = labels_volume(layer).data
+    parts = [(arrays[0][new.box].copy(), new.labels), *((whole[new.box].copy(), part) for whole, part in new.carried)]
+    changes = [Change.at(arrays[0].shape, new.box, parts)]
+    shown_before = _shown(cast("Tag", tag), arrays[0]) if resampled else arrays[0][:0]
+    for target, part in ((arrays[0], new.labels), *new.carried):
+        target[new.box] = part
+    if resampled:
+        changes.append(_patch_shown(cast("Tag", tag), arrays, shown_before))
+    keep_for_user(layer)
+    classes = (old, old if new.classes is None else new.classes)
+    history_of(layer).add(Entry(new.what, tuple(changes), classes))
+    _show(layer, new.classes)
+    return changes[0].voxels
+
+
+def _patch_shown(tag: Tag, arrays: "Sequence[NDArray[np.integer]]", before: "NDArray[np.integer]") -> Change:
+    """Bring what was written to a volume's own array to the copy that is shown, except where a hand painted on that."""
+    own, shown = arrays
+    after = _shown(tag, own)
+    was = shown.copy()
+    shown[...] = np.where((after != before) & (shown == before), after, shown)
+    return Change.between(was, shown)
+
+
 def log(
     layer: "Labels",
     what: str,
     changes: "Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]",
     classes: "tuple[tuple[LabelClass, ...], tuple[LabelClass, ...]]",
+    carried: "Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]" = (),
 ) -> None:
     """Note what was written to a layer.
 
@@ -114,23 +174,38 @@ def log(
         array and the copy.
     classes : (before, after)
         Names and colours.
+    carried : sequence of (before, after)
+        What is known of each voxel, in the order of `carried_of`.
     """
-    pairs = tuple(Change.between(before, after) for before, after in changes)
+    pairs = tuple(Change.between(*pair, () if number else carried) for number, pair in enumerate(changes))
     history_of(layer).add(Entry(what, pairs, classes))
 
 
 def undo(layer: "Labels") -> str:
     """Undo what was last written to a layer, except where the user painted since, and return what it was."""
-    entry = history_of(layer).undo(*_arrays(layer))
+    entry = history_of(layer).undo(*_arrays(layer), carried=carried_of(layer))
     _show(layer, entry.classes[0] if entry.classes[0] != entry.classes[1] else None)
     return entry.what
 
 
 def redo(layer: "Labels") -> str:
     """Do again what was undone last, except where the user painted since, and return what it was."""
-    entry = history_of(layer).redo(*_arrays(layer))
+    entry = history_of(layer).redo(*_arrays(layer), carried=carried_of(layer))
     _show(layer, entry.classes[1] if entry.classes[0] != entry.classes[1] else None)
     return entry.what
+
+
+def carried_of(layer: "Labels") -> "tuple[NDArray[np.integer], ...]":
+    """Return what is known of each voxel of a layer, which comes and goes with its label."""
+    annotation = annotation_of(layer)
+    if annotation.source is None or annotation.written is None:
+        return ()
+    return annotation.source, annotation.written
+
+
+def announce(layer: "Labels") -> None:
+    """Say to others, such as a training on these labels, that voxels changed, or what they mean."""
+    layer.events.data(value=layer.data)
 
 
 def keep_for_user(layer: "Labels") -> None:
@@ -177,6 +252,5 @@ def _show(layer: "Labels", classes: "tuple[LabelClass, ...] | None") -> None:
     if classes is not None:
         marks = (PAINTED_BACKGROUND,) if painted_background(layer) else ()
         set_classes(layer, (*classes, *marks))
-    # Says to others, such as a training on these labels, that voxels changed.
-    layer.events.data(value=layer.data)
+    announce(layer)
     layer.refresh(extent=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAKE_LABELS = "Make a labels layer for this image with the plugin's own button, and paint on that."
 
 
-def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
+def labels_volume(layer: "Labels", images: "Iterable[Layer]" = (), data: "NDArray[np.integer] | None" = None) -> Volume:
     """Return what a labels layer holds, on the exact grid of its image.
 
     Parameters
@@ -33,6 +33,8 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
     images : iterable of Layer
         Layers that it may have been painted on, the likeliest first; usually ``viewer.layers``. A layer without a tag
         of its own takes the grid of the first of them that covers the same voxels, whichever way its axes run.
+    data : integer array, optional
+        Taken instead of the layer's own array, whose shape it has.
 
     Returns
     -------
@@ -42,13 +44,14 @@ def labels_volume(layer: "Labels", images: "Iterable[Layer]" = ()) -> Volume:
     """
     others = _candidates(layer, images)
     tag = tag_of(layer)
+    whole = _whole(layer) if data is None else data
     if tag is not None:
-        return _described(layer, _own_grid(tag, _whole(layer)), tag.volume)
+        return _described(layer, _own_grid(tag, whole), tag.volume)
     for other in others:
         flips = _flips_onto(layer, other)
         if flips is not None:
-            return _on_image(layer, other, flips)
-    return placed_labels(layer, others)
+            return _on_image(layer, whole, other, flips)
+    return replace(placed_labels(layer, others), data=whole)
 
 
 def placed_labels(layer: "Labels", others: "Iterable[Layer]" = ()) -> Volume:
@@ -103,6 +106,27 @@ def moved_onto(found: Volume, target: Volume) -> Volume:
             )
         return replace(found, geometry=target.geometry)
     return _turned(found, target.geometry) or _moved(found, target.name, target.geometry)
+
+
+def on_same_grid(found: Volume, target: Volume) -> Volume:
+    """Return labels turned onto the grid of another volume, if it has the very same voxels.
+
+    Raises
+    ------
+    GeometryError
+        If the voxels are others.
+    """
+    if found.geometry is None or target.geometry is None:
+        same = found.geometry is target.geometry and found.data.shape == target.data.shape
+        turned = found if same else None
+    else:
+        turned = _turned(found, target.geometry)
+    if turned is None:
+        raise GeometryError(
+            f"{found.name} has other voxels than {target.name}.",
+            "Predict on the image that the labels were made for.",
+        )
+    return turned
 
 
 def _turned(found: Volume, target: Geometry) -> Volume | None:
@@ -174,10 +198,9 @@ def _own_grid(tag: Tag, labels: "NDArray[np.integer]") -> "NDArray[np.integer]":
     return np.where(back == untouched, original, back)
 
 
-def _on_image(layer: "Labels", image: "Layer", flips: tuple[int, ...]) -> Volume:
+def _on_image(layer: "Labels", data: "NDArray[np.integer]", image: "Layer", flips: tuple[int, ...]) -> Volume:
     """Return labels that cover the same voxels as `image`, on its grid."""
     tag = layer_tag(image)
-    data = _whole(layer)
     lead = data.ndim - len(tag.volume.spatial_axes)
     flipped = np.flip(data, tuple(lead + axis for axis in flips)) if flips else data
     placed = replace(tag, volume=replace(tag.volume, kind="image"))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer
 
+from napari_medseg.data.annotation import ModelVersion
 from napari_medseg.errors import GeometryError
 from napari_medseg.prediction import Prediction
+from napari_medseg.ui.layers.annotations import annotation_of, set_model
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, class_display, classes_of, set_classes
 from napari_medseg.ui.layers.edits import keep_for_user, log
 from napari_medseg.ui.layers.images import to_layer_tuples
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 MAP_OF = "napari_medseg_map_of"
 """Where a map remembers the image and the model that it belongs to, in ``layer.metadata``."""
+VERSION_DIGITS = 8
+"""Of a model's hash, as shown to the user."""
+PREVIEWED = "napari_medseg_previewed"
+"""Where a preview layer remembers which slices were put into it, in ``layer.metadata``."""
 PREVIEW_OPACITY = 0.5
 RESULT_OPACITY = 0.6
 
@@ -52,6 +58,7 @@ def add_prediction(
     image: "Image",
     prediction: "Prediction | Volume",
     classes: "Iterable[LabelClass] | None" = None,
+    version: str = "",
 ) -> "Labels":
     """Show a prediction on its image as a labels layer, and return that layer.
 
@@ -65,6 +72,8 @@ def add_prediction(
         Labels on the grid of the image's volume.
     classes : iterable of LabelClass, optional
         Names and colours; by default the prediction's own.
+    version : str
+        What tells the model from others of its name, if the prediction does not.
 
     Returns
     -------
@@ -73,27 +82,33 @@ def add_prediction(
         one.
     """
     labels, own, name = _read(prediction)
+    hashed = prediction.bundle_hash if isinstance(prediction, Prediction) else version
+    model = ModelVersion(name, hashed[:VERSION_DIGITS] or "unknown version", confirmed=False)
     display = class_display(classes if classes is not None else own)
     fresh = _labels_layer(image, labels, "prediction", f"{image.name} {name}")
     fresh.colormap, fresh.features, fresh.opacity = display["colormap"], display["features"], RESULT_OPACITY
     earlier = _earlier(viewer, image, "prediction", fresh.name)
     if earlier is None:
         fresh.events.paint.connect(_keep_painted)
+        set_model(fresh, replace(model, confirmed=True))
+        annotation_of(fresh).all_by(model, _behind(fresh)[0])
         viewer.add_layer(fresh)
         return fresh
-    _replace_prediction(earlier, fresh)
+    _replace_prediction(earlier, fresh, model)
     return earlier
 
 
-def _replace_prediction(earlier: "Labels", fresh: "Labels") -> None:
+def _replace_prediction(earlier: "Labels", fresh: "Labels", model: ModelVersion) -> None:
     """Give a layer what a newer prediction says, in a way that can be undone."""
     old, new = _behind(earlier), _behind(fresh)
     classes = classes_of(earlier), classes_of(fresh)
     earlier.metadata = {**earlier.metadata, KEY: replace(fresh.metadata[KEY], layer=earlier.unique_id)}
     earlier.data = fresh.data
     earlier.colormap, earlier.features = fresh.colormap, fresh.features
+    set_model(earlier, replace(model, confirmed=True))
+    carried = annotation_of(earlier).all_by(model, new[0])
     if [array.shape for array in old] == [array.shape for array in new]:
-        log(earlier, "Segment", list(zip(old, new, strict=True)), classes)
+        log(earlier, "Segment", list(zip(old, new, strict=True)), classes, carried)
 
 
 def _behind(layer: "Labels") -> "list[NDArray[np.integer]]":
@@ -125,6 +140,23 @@ def add_map(viewer: "ViewerModel", image: "Image", shown: Volume, look: "Mapping
     made = Layer.create(data, {**about, **look, "name": f"{image.name} {shown.name}"}, kind)
     viewer.add_layer(made)
     return made
+
+
+def painted_labels(image: "Image", labels: Volume, name: str) -> "Labels":
+    """Return a labels layer with what was painted on an image before, to be added to a viewer.
+
+    Parameters
+    ----------
+    image : Image
+        What it was painted on.
+    labels : Volume
+        On exactly the grid of the image.
+    name : str
+        Of the layer.
+    """
+    layer = _labels_layer(image, np.asarray(labels.data), "painted", name)
+    set_classes(layer, (*labels.classes, PAINTED_BACKGROUND))
+    return layer
 
 
 def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
@@ -177,6 +209,7 @@ def show_preview(layer: "Labels", axis: int, index: int, labels: "NDArray[np.int
     """
     tag: Tag = layer.metadata[KEY]
     own = np.asarray(tag.volume.data)
+    layer.metadata.setdefault(PREVIEWED, set()).add((axis, index))
     if own.ndim == 2:
         own[...] = labels.reshape(own.shape)
     else:
@@ -184,6 +217,11 @@ def show_preview(layer: "Labels", axis: int, index: int, labels: "NDArray[np.int
     if tag.shown_on is not None and tag.geometry is not None:
         _show_slab(layer, tag, axis, index)
     layer.refresh(extent=False, thumbnail=False)
+
+
+def previewed_slices(layer: "Labels") -> frozenset[tuple[int, int]]:
+    """Return the (axis, index) of the slices that a preview layer says something about."""
+    return frozenset(layer.metadata.get(PREVIEWED, ()))
 
 
 def _plane(axis: int, index: int) -> tuple[slice | int, ...]:

@@ -7,6 +7,8 @@ import numpy as np
 from napari_medseg.ui.layers.labels import layer_tag
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
@@ -45,13 +47,73 @@ def visible_slice(viewer: "ViewerModel", layer: "Image | Labels") -> tuple[int, 
     count = len(tag.volume.spatial_axes)
     if count == 2:
         return 0, 0
-    spatial = range(viewer.dims.ndim - count, viewer.dims.ndim)
-    order = [axis for axis in viewer.dims.order if axis in spatial]
-    hidden = [axis for axis in viewer.dims.not_displayed if axis in spatial]
-    axis = (hidden or order)[-1 if hidden else 0] - spatial.start
-    index = np.array(layer.world_to_data(viewer.dims.point))[-count:]
+    axis = _across(viewer, count)
     if tag.shown_on is not None and tag.geometry is not None:
         directions = np.abs(np.linalg.inv(tag.shown_on.direction) @ tag.geometry.direction)
         axis = int(directions[axis].argmax())
+    return axis, voxel_at(viewer, layer)[axis]
+
+
+def voxel_at(viewer: "ViewerModel", layer: "Image | Labels", world: "Sequence[float] | None" = None) -> tuple[int, ...]:
+    """Return the voxel of a layer's volume, on its own grid, that is nearest to a place in the world.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer is.
+    layer : Image or Labels
+        Any.
+    world : sequence of float, optional
+        The place, one number per axis of the viewer; by default where the sliders are.
+    """
+    tag = layer_tag(layer)
+    count = len(tag.volume.spatial_axes)
+    index = np.array(layer.world_to_data(viewer.dims.point if world is None else world))[-count:]
+    if tag.shown_on is not None and tag.geometry is not None:
         index = tag.geometry.to_index(tag.shown_on @ index)
-    return axis, int(np.clip(np.rint(index[axis]), 0, tag.volume.spatial_shape[axis] - 1))
+    found = np.clip(np.rint(index), 0, np.array(tag.volume.spatial_shape) - 1)
+    return tuple(int(k) for k in found)
+
+
+def go_to(viewer: "ViewerModel", layer: "Image | Labels", voxel: "Sequence[int]", centre: bool = False) -> None:
+    """Move the sliders to a voxel of a layer's volume.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer is.
+    layer : Image or Labels
+        Any.
+    voxel : sequence of int
+        Index on the volume's own grid.
+    centre : bool
+        Whether to bring the voxel to the middle of the canvas, too.
+    """
+    tag = layer_tag(layer)
+    index = np.array(voxel, dtype=np.float64)
+    if tag.shown_on is not None and tag.geometry is not None:
+        index = tag.shown_on.to_index(tag.geometry @ index)
+    whole = np.array(layer.world_to_data(viewer.dims.point), dtype=np.float64)
+    whole[-len(index) :] = index
+    world = np.array(layer.data_to_world(whole))
+    axes = range(viewer.dims.ndim - len(index), viewer.dims.ndim)
+    viewer.dims.set_point(list(axes), [float(place) for place in world[-len(index) :]])
+    if centre:
+        shown = [world[axis - viewer.dims.ndim] for axis in viewer.dims.displayed[-2:]]
+        viewer.scene.camera.center = (*viewer.scene.camera.center[:-2], *map(float, shown))
+
+
+def go_to_slice(viewer: "ViewerModel", layer: "Image | Labels", axis: int, index: int) -> None:
+    """Move the slider to a slice of a layer's volume, numbered as by `visible_slice`; without effect on a plane."""
+    if len(layer_tag(layer).volume.spatial_axes) > 2:
+        voxel = list(voxel_at(viewer, layer))
+        voxel[axis] = index
+        go_to(viewer, layer, voxel)
+
+
+def _across(viewer: "ViewerModel", count: int) -> int:
+    """Return the spatial axis that the visible slice is perpendicular to; in 3D the outermost."""
+    spatial = range(viewer.dims.ndim - count, viewer.dims.ndim)
+    order = [axis for axis in viewer.dims.order if axis in spatial]
+    hidden = [axis for axis in viewer.dims.not_displayed if axis in spatial]
+    return int((hidden or order)[-1 if hidden else 0]) - spatial.start

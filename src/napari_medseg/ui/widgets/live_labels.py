@@ -13,12 +13,11 @@ from napari_medseg.training import LabelsChanged
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.labels_mirror import Box, Edit, LabelsMirror
-from napari_medseg.ui.layers import labels_on
+from napari_medseg.ui.layers import annotation_of, labels_on, training_labels
+from napari_medseg.ui.layers.strokes import stroke_box
 from napari_medseg.ui.run_layout import CASE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.utils.events import Event as LayerEvent
     from numpy.typing import NDArray
 
@@ -118,27 +117,6 @@ def ignored_note(values: tuple[int, ...]) -> Note:
     return Note(f"Voxels labelled {shown} belong to no class of this training and are left out.", "warning")
 
 
-def stroke_box(atoms: "Sequence[tuple[object, ...]]", shape: tuple[int, ...]) -> Box:
-    """Return the box around a stroke.
-
-    Parameters
-    ----------
-    atoms : sequence of tuple
-        The value of napari's paint event. Each edit starts with where it is: a slice or an array of indices per axis.
-    shape : tuple of int
-        Of the labels.
-    """
-    boxes = [tuple(_extent(where, n) for where, n in zip(atom[0], shape, strict=True)) for atom in atoms]  # type: ignore[call-overload]
-    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
-
-
-def _extent(where: object, size: int) -> slice:
-    if isinstance(where, slice):
-        return slice(*where.indices(size)[:2])
-    indices = np.asarray(where)
-    return slice(int(indices.min()), int(indices.max()) + 1)
-
-
 def _union(one: Box | None, other: Box) -> Box:
     if one is None:
         return other
@@ -148,5 +126,6 @@ def _union(one: Box | None, other: Box) -> Box:
 def _update(mirror: LabelsMirror, labels: Labels, image: Image, within: Box | None) -> Edit:
     own = np.asarray(labels.data[0] if labels.multiscale else labels.data)
     placed: NDArray[np.integer] = np.asarray(labels_on(labels, image).data)
-    same = placed.shape == own.shape and placed.strides == own.strides and np.shares_memory(placed, own)
-    return mirror.update(placed, within if same else None)
+    if placed.shape == own.shape and placed.strides == own.strides and np.shares_memory(placed, own):
+        return mirror.update(placed, within, annotation_of(labels).taught)
+    return mirror.update(np.asarray(training_labels(labels, image).data))

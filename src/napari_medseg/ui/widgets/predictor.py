@@ -98,7 +98,7 @@ class Predictor(QObject):
         if image not in self._viewer.layers:
             self._panel.show_error(MedsegError(f"{image.name} was removed meanwhile.", "Add it again and repeat."))
             return
-        layer = add_prediction(self._viewer, image, loaded.labels)
+        layer = add_prediction(self._viewer, image, loaded.labels, version=loaded.files.bundle_hash)
         for volume, look in ((loaded.probabilities, {"visible": False}), (loaded.uncertainty, UNCERTAIN)):
             if volume is not None:
                 add_map(self._viewer, image, volume, look)

@@ -15,7 +15,7 @@ from napari_medseg.progress import Event, Note
 from napari_medseg.training import Stop, TrainResult
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import tidy
-from napari_medseg.ui.layers import classes_of, image_volume, labels_on
+from napari_medseg.ui.layers import classes_of, image_volume, training_labels
 from napari_medseg.ui.run_layout import LaidOut, lay_out_run
 from napari_medseg.ui.settings import recall
 from napari_medseg.ui.wheel import IgnoreWheel
@@ -87,7 +87,7 @@ class TrainWidget(QWidget):
             self.panel.prepare("Copying image and labels for the worker")
             self._wanted = (image, labels)
             in_background(
-                partial(lay_out_run, plan, image_volume(image), partial(labels_on, labels, image)),
+                partial(lay_out_run, plan, image_volume(image), partial(training_labels, labels, image)),
                 self._on_laid_out,
                 self._on_layout_failed,
             )
