@@ -175,10 +175,11 @@ def test_the_same_seed_gives_the_same_map():
 def test_cancelling_stops_within_a_batch():
     control = Control()
     events = explain(plane(), cue_classifier(), "lime", "cue", ExplainOptions(device="cpu", batch_size=1), control)
+    while next(events).stage != "Explaining":
+        pass
+    control.cancel()
     with pytest.raises(Cancelled):
-        for event in events:
-            if isinstance(event, Progress) and event.stage == "Explaining":
-                control.cancel()
+        list(events)
 
 
 def test_leaving_early_ends_the_work():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from napari_medseg.cli import catalogue, deidentify, demo, evaluate, images, measure, predict, train
+from napari_medseg.cli import catalogue, deidentify, demo, evaluate, explanation, images, measure, predict, train
 from napari_medseg.cli.console import say
 from napari_medseg.cli.settings import explain
 from napari_medseg.errors import Cancelled, MedsegError
@@ -28,6 +28,7 @@ app.add_typer(train.commands, name="train")
 app.command()(predict.predict)
 app.command()(measure.measure)
 app.add_typer(evaluate.commands, name="evaluate")
+app.command()(explanation.explain)
 app.command()(deidentify.deidentify)
 app.command()(demo.demo)
 
