@@ -6,6 +6,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import SpatialResample
 
+from napari_medseg.inference import unblock
 from napari_medseg.inference.blend import Block
 from napari_medseg.inference.resample import Resampling
 from napari_medseg.inference.tiling import plan_tiles
@@ -33,6 +34,14 @@ def blocks_of(plan, logits, left_out=()):
         yield Block(box, here, whole=here is not None)
 
 
+@pytest.fixture(params=[False, True], ids=["interpreted", "compiled"])
+def compiled(request, monkeypatch) -> bool:
+    """Whether the code for large images is used."""
+    monkeypatch.setattr(unblock, "WORTH_COMPILING", 0 if request.param else 1 << 62)
+    return request.param
+
+
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("shear", [0.0, 1e-7, 0.05, -0.3])
 def test_resampled_logits_are_those_of_monai_s_inverse(shear):
     affine = RAI
@@ -65,6 +74,7 @@ def test_resampled_logits_are_those_of_monai_s_inverse(shear):
     assert parallel or (ours == theirs).float().mean() > 0.99
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("classes", [2, 40])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_labels_are_those_of_the_whole_whatever_is_left_out(classes, channels_last):
@@ -96,6 +106,25 @@ def test_labels_are_those_of_the_whole_whatever_is_left_out(classes, channels_la
     clear = two[0] - two[1] > 1e-5
     assert clear.float().mean() > 0.99
     assert torch.equal(labels[clear], expected.argmax(dim=0).float()[clear])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_of_equal_interpolated_logits_the_first_class_wins(axis, compiled):
+    """Halfway between two voxels both classes are equal in float64, however float32 rounds."""
+    shape = [5, 6, 40]
+    shape[axis] += 1
+    source = Geometry(tuple(shape), np.eye(4))
+    affine = np.eye(4)
+    affine[axis, 3] = 0.5
+    target = Geometry((5, 6, 40), affine)
+    one = torch.rand(shape, generator=torch.Generator().manual_seed(2))
+    # The second class is the first one with every pair of neighbours exchanged, so that their sums are the same.
+    pairs = torch.arange(shape[axis] // 2 * 2).view(-1, 2).flip(1).flatten()
+    two = one.clone().index_copy(axis, torch.arange(len(pairs)), one.index_select(axis, pairs))
+    everywhere = (slice(0, 5), slice(0, 6), slice(0, 40))
+    resampling = Resampling(source, target)
+    part = unblock.OtherGrid(everywhere, torch.stack([one, two]), (0, 0, 0), resampling, spec_of(2))
+    assert not part.winners().movedim(axis, 0)[::2].any()
 
 
 def test_the_nearest_voxel_counts_along_axes_that_say_so():

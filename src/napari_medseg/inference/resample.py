@@ -88,14 +88,15 @@ class Resampling:
         skew = np.abs(self._transform[:3, :3] - np.diag(np.diag(self._transform[:3, :3])))
         self.separable = bool((skew @ target.shape).max() < NEGLIGIBLE)
         """Whether the axes are parallel, as far as a header of 32-bit numbers can tell."""
-        self._weights = axis_weights(source, target, nearest)
+        self.weights = axis_weights(source, target, nearest)
+        """Along each axis; where axes are not parallel only about right."""
         self._matrices: dict[tuple[int, int, int], torch.Tensor] = {}
         self.needs = tuple(self._needs(axis) for axis in range(3))
         """Along each axis, the first and the last voxel of the source that each target voxel needs; (n,) int64 each."""
 
     def _needs(self, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
         if self.separable:
-            return self._weights[axis].lower, self._weights[axis].upper
+            return self.weights[axis].lower, self.weights[axis].upper
         row, last = self._transform[axis], self.source_shape[axis] - 1
         position = torch.arange(self.target_shape[axis], dtype=torch.float64) * row[axis] + row[3]
         tilts = [row[other] * (self.target_shape[other] - 1) for other in range(3) if other != axis]
@@ -153,7 +154,7 @@ class Resampling:
         if key not in self._matrices:
             if len(self._matrices) >= KEPT_MATRICES:
                 self._matrices.clear()
-            self._matrices[key] = self._weights[axis].matrix(rows, needed.start, needed.stop - needed.start)
+            self._matrices[key] = self.weights[axis].matrix(rows, needed.start, needed.stop - needed.start)
         return self._matrices[key]
 
     def _positions(self, target: Box3, first: Sequence[int], shape: Sequence[int]) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Blocks of logits on the network's grid become parts of the image's grid, as soon as their neighbours are there."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise, product
 from typing import Protocol
@@ -15,6 +16,8 @@ LAYER = 32
 """Planes of the network's grid that are resampled together."""
 GROUP = 6
 """Classes that are interpolated together. Where more have to be compared, that is done in float32."""
+WORTH_COMPILING = 1 << 26
+"""Logits on the image's grid from which compiled code, which takes a second to load, finds the winners on the CPU."""
 EDGE = 32
 """Voxels along the edges of a piece of the image's grid in which all classes are looked at together."""
 
@@ -111,12 +114,16 @@ class OtherGrid:
         self, box: Box3, source: torch.Tensor | None, first: Sequence[int], resampling: Resampling, spec: ModelSpec
     ) -> None:
         self.box, self._spec = box, spec
+        large = spec.outputs * math.prod(resampling.target_shape) >= WORTH_COMPILING
+        self._compiled = large and resampling.separable and spec.output != "regions"
         self._source, self._first, self._resampling = source, tuple(first), resampling
 
     def winners(self) -> torch.Tensor | None:
         """Return the (z, y, x) class indices; None where that is background everywhere."""
         if self._source is None:
             return None
+        if self._compiled and self._source.device.type == "cpu":
+            return self._compiled_winners(self._source)
         shape = tuple(rows.stop - rows.start for rows in self.box)
         winners = torch.zeros(shape, dtype=torch.int16, device=self._source.device)
         threads = torch.get_num_threads()
@@ -129,6 +136,15 @@ class OtherGrid:
         finally:
             torch.set_num_threads(threads)
         return winners
+
+    def _compiled_winners(self, source: torch.Tensor) -> torch.Tensor:
+        from napari_medseg.inference.winners import EDGES, Axis, winners_between
+
+        z, y, x = (
+            Axis.of(weights.lower[rows], weights.upper[rows], weights.weight[rows], first, edge)
+            for weights, rows, first, edge in zip(self._resampling.weights, self.box, self._first, EDGES, strict=True)
+        )
+        return torch.from_numpy(winners_between(source.contiguous().numpy(), (z, y, x), torch.get_num_threads()))
 
     def _winners_of(self, source: torch.Tensor, piece: Box3) -> torch.Tensor:
         """Return the (z, y, x) class indices of a piece, from the few classes that can be the largest somewhere in it.
@@ -200,6 +216,7 @@ class ToImageGrid:
             stops = [*(start - before for start in line[1:]), size]
             stops += range(0, size, LAYER)
             self._ready.append({stop: int((upper < stop).sum()) for stop in stops})
+        self._memory: torch.Tensor | None = None
         self._above: dict[tuple[int, int], torch.Tensor | None] = {}
         """Last planes above, by where their rows and columns begin; None for background."""
         self._behind: dict[tuple[int, int], torch.Tensor | None] = {}
@@ -208,7 +225,10 @@ class ToImageGrid:
         """Last columns of the block before, unless that was in another row, by where their planes begin."""
 
     def add(self, block: Block) -> Iterator[OtherGrid]:
-        """Take the next block and yield the parts of the image's grid that it completes; some may be empty."""
+        """Take the next block and yield the parts of the image's grid that it completes; some may be empty.
+
+        A part is to be used before the next is taken.
+        """
         planes, rows, columns = block.box
         block = as_background(block)
         if rows.start == 0:
@@ -250,11 +270,7 @@ class ToImageGrid:
         first: Sequence[int],
     ) -> torch.Tensor:
         known = next(part for part in (logits, *before) if part is not None)
-        shape = tuple(rows.stop - a for rows, a in zip(box, first, strict=True))
-        if known.stride(0) == 1:
-            extended = known.new_empty((*shape, self._spec.outputs)).permute(3, 0, 1, 2)
-        else:
-            extended = known.new_empty((self._spec.outputs, *shape))
+        extended = self._room(known, [rows.stop - a for rows, a in zip(box, first, strict=True)])
         z, y, x = (rows.start - a for rows, a in zip(box, first, strict=True))
         above, behind, beside = before
         for target, part in (
@@ -268,6 +284,13 @@ class ToImageGrid:
             else:
                 target.copy_(part)
         return extended
+
+    def _room(self, known: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """Return a (class, z, y, x) tensor of any values: memory that is new takes as long as the rest of the work."""
+        size = self._spec.outputs * math.prod(shape)
+        if self._memory is None or self._memory.numel() < size:
+            self._memory = known.new_empty(size)
+        return self._memory[:size].view(self._spec.outputs, *shape)
 
 
 def _last(count: int) -> slice:
