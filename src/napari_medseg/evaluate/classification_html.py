@@ -3,11 +3,10 @@
 from html import escape
 from importlib.metadata import version
 
-import numpy as np
-
-from napari_medseg.evaluate.classification import ClassificationReport, reliability
+from napari_medseg.evaluate.classification import ClassificationReport
+from napari_medseg.evaluate.classification_plots import curves
 from napari_medseg.evaluate.html import html_table, page
-from napari_medseg.evaluate.plots import MOST_CLASSES, new_figure, svg_text
+from napari_medseg.evaluate.plots import svg_text
 from napari_medseg.evaluate.tables import Answers
 
 NOTES = """Precision, recall and F1 are means over classes; ROC-AUC and PR-AUC are those of the second of two classes,
@@ -41,7 +40,7 @@ def classification_html(report: ClassificationReport, answers: Answers, name: st
             "<h2>Classes</h2>",
             _class_table(report),
             "<h2>Curves</h2>",
-            _curves(answers),
+            svg_text(curves(answers)),
             *(["<h2>Confusion</h2>", _confusion(report)] if report.confusion else []),
             f"<p>{NOTES}</p>",
         ],
@@ -67,26 +66,3 @@ def _confusion(report: ClassificationReport) -> str:
     names = list(report.classes)
     rows = [[name, *map(str, line)] for name, line in zip(names, report.confusion, strict=True)]
     return html_table(["true \\ predicted", *names], rows)
-
-
-def _curves(answers: Answers) -> str:
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    figure, (roc, pr, sure) = new_figure(3, 3.6)
-    for k, name in list(enumerate(answers.classes))[:MOST_CLASSES]:
-        actual = answers.actual(k)
-        if 0 < actual.sum() < len(actual):
-            score = answers.probabilities[:, k]
-            wrong, right, _ = roc_curve(actual, score)
-            roc.plot(wrong, right, label=name)
-            precision, recall, _ = precision_recall_curve(actual, score)
-            pr.plot(recall, precision, label=name)
-    bins = np.array([(a, b) for a, b, _count in reliability(answers)])
-    sure.plot(bins[:, 0], bins[:, 1], marker="o", color="#4363d8")
-    for axis in (roc, sure):
-        axis.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1)
-    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
-    pr.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(-0.02, 1.02))
-    sure.set(xlabel="confidence", ylabel="accuracy", title="Reliability", xlim=(0, 1.02), ylim=(0, 1.02))
-    pr.legend(frameon=False, fontsize="small")
-    return svg_text(figure)

@@ -2,14 +2,14 @@
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.data.labelled.images import Pictures
-from napari_medseg.data.labelled.table import PART_WORDS, Row, Table, classes_in, read_table
+from napari_medseg.data.labelled.table import BETWEEN, PART_WORDS, Row, Table, classes_in, read_table
 from napari_medseg.data.labelled.tree import tree_of
 from napari_medseg.errors import DataError
 from napari_medseg.io.format import stem
@@ -35,6 +35,24 @@ class LabelledImages:
     """Whether the parts are those of a published data set (npz), and not the user's own."""
     facts: tuple[tuple[str, ...], ...] = ()
     """(n,) covariates of each, as they are written; empty if none were asked for."""
+
+    def chosen(self, numbers: Sequence[int]) -> "LabelledImages":
+        """Return some of the images, in this order."""
+        return replace(
+            self,
+            pictures=self.pictures.chosen(numbers),
+            labels=self.labels[list(numbers)],
+            parts=tuple(self.parts[k] for k in numbers),
+            groups=tuple(self.groups[k] for k in numbers),
+            facts=tuple(self.facts[k] for k in numbers) if self.facts else (),
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """(n,) class of each image as tables name it; several have a bar between them."""
+        if not self.several:
+            return [self.classes[k] for k in self.labels]
+        return [BETWEEN.join(np.array(self.classes)[row > 0]) for row in self.labels]
 
     @property
     def several(self) -> bool:

@@ -44,6 +44,8 @@ class Material:
     val: Stack
     sums: tuple[str, ...]
     """SHA-256 of each image that is learnt from."""
+    held: LabelledImages | None = None
+    """Where the images to score on come from; None where nobody asks."""
     unlabelled: torch.Tensor | None = None
     """(image, channel, [z,] y, x) float16 images without labels; None if there are none."""
 
@@ -70,7 +72,7 @@ def load_material(run: ClassificationRun, control: Control) -> Generator[Event, 
         held = {sums[k] for k in np.setdiff1d(np.arange(len(sums)), parts.train)}
         extra = yield from _unlabelled(config.unlabelled, run.spec, held, control)
     stacks = [_stack(images, found, facts, numbers) for numbers in (parts.train, parts.val)]
-    return Material(stacks[0], stacks[1], tuple(sums[k] for k in parts.train), extra)
+    return Material(stacks[0], stacks[1], tuple(sums[k] for k in parts.train), found.chosen(parts.val.tolist()), extra)
 
 
 def labelled_images(run: ClassificationRun) -> LabelledImages:

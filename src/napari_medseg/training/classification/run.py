@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.training.classification.config import ClassificationConfig
 
+HELD_OUT = "held_out.csv"
+"""Table in a run's folder of what the model says of images that were kept out of training, and what they are."""
+
 
 class ClassificationRun(BaseModel):
     """What is trained, on what, and how."""

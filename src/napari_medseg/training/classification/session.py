@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from napari_medseg.models import Bundle
+from napari_medseg.inference.classify import Classified, probabilities, rows_of, write_rows
+from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Saved, Step
 from napari_medseg.tasks.kinds.classification import Classification, balanced_weights, presence_weights
 from napari_medseg.training.atomic import write_file
 from napari_medseg.training.checkpoint import load_best, load_content, save_best
 from napari_medseg.training.classification.images import Material, Stack, batch_numbers
 from napari_medseg.training.classification.learner import ClassifierLearner
-from napari_medseg.training.classification.run import ClassificationResult, ClassificationRun
+from napari_medseg.training.classification.run import HELD_OUT, ClassificationResult, ClassificationRun
 from napari_medseg.training.classification.scoring import fitted_temperature, scores_of, validation_logits
 from napari_medseg.training.classification.stages import free_stages
 from napari_medseg.training.messages import Stop
@@ -214,11 +215,22 @@ class Session:
             }
         )
         Bundle.create(spec, weights).save(self.folder.bundle)
+        self._write_held_out(logits, spec)
         yield Saved("bundle", self.folder.bundle, step)
         if not cancelled:
             planned = self.state.planned or self.state.step
             stopped = self.state.step < planned
             yield Finished(ClassificationResult(self.folder.bundle, step, planned, stopped, scores, self.state.seconds))
+
+    def _write_held_out(self, logits: torch.Tensor, spec: ModelSpec) -> None:
+        """Write what the model says of the images to score on, beside what they are."""
+        held = self.material.held
+        if held is None:
+            return
+        found = Classified(held.pictures.names, probabilities(logits, spec.temperature, spec.output))
+        first, *rows = rows_of(found, spec)
+        lines = [[row[0], word, *row[1:]] for row, word in zip(rows, held.words, strict=True)]
+        write_rows([[first[0], "label", *first[1:]], *lines], self.folder.path / HELD_OUT)
 
 
 def task_of(run: ClassificationRun, targets: torch.Tensor) -> Classification:

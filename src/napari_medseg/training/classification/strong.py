@@ -104,7 +104,7 @@ def _erased(image: torch.Tensor, power: float, rng: torch.Generator) -> torch.Te
     """Put the mean into a box."""
     place: list[slice] = [slice(None)]
     for edge in image.shape[1:]:
-        long = max(1, round(ERASED * abs(power) * edge))
+        long = round(ERASED * abs(power) * edge)
         start = int(torch.randint(edge - long + 1, (1,), generator=rng))
         place.append(slice(start, start + long))
     result = image.clone()
