@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from napari_medseg.models.nets.filters import Box, feature_count, filter_bank
+from napari_medseg.models.nets.filters import Box, feature_count, filter_bank, smooth
 
 VOXELS_AT_ONCE = 8192
 """So many voxels at a time: their encoded features stay in the processor's cache."""
+LEAST_PROBABILITY = 1e-6
 
 
 class SketchNetwork(nn.Module):
@@ -32,6 +33,8 @@ class SketchNetwork(nn.Module):
         Pieces of the encoding of a feature.
     hidden : int
         Width of the perceptron.
+    smoothing : float
+        Standard deviation of a Gaussian over the probabilities, in units of the shortest voxel edge; 0 leaves them.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class SketchNetwork(nn.Module):
         edges: Sequence[float],
         bins: int,
         hidden: int,
+        smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.scales, self.edges = tuple(scales), tuple(edges)
+        self.scales, self.edges, self.smoothing = tuple(scales), tuple(edges), smoothing
         features = feature_count(dims, in_channels, len(self.scales))
         self.register_buffer("low", torch.zeros(features, bins))
         self.register_buffer("width", torch.ones(features, bins))
@@ -68,13 +72,17 @@ class SketchNetwork(nn.Module):
             return filter_bank(image.float(), self.scales, self.edges, inner)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the (batch, class, ...) logits of (batch, feature, ...) responses."""
+        """Return the (batch, class, ...) logits of (batch, feature, ...) responses, each helped by its neighbours."""
         flat = features.flatten(2)
         parts = [self.classify_rows(part.transpose(1, 2)) for part in torch.split(flat, VOXELS_AT_ONCE, dim=2)]
-        return torch.cat(parts, dim=1).transpose(1, 2).reshape(len(features), -1, *features.shape[2:])
+        logits = torch.cat(parts, dim=1).transpose(1, 2).reshape(len(features), -1, *features.shape[2:])
+        if not self.smoothing:
+            return logits
+        around = smooth(logits.float().softmax(dim=1), [self.smoothing / edge for edge in self.edges])
+        return around.clamp_min(LEAST_PROBABILITY).log()
 
     def classify_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the (..., class) logits of (..., feature) responses."""
+        """Return the (..., class) logits of (..., feature) responses, each voxel by itself."""
         pieces = ((rows.unsqueeze(-1) - self.low) / self.width).clamp(0, 1)
         logits: torch.Tensor = self.last(torch.relu(self.first(pieces.flatten(-2))))
         return logits

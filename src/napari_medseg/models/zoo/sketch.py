@@ -24,6 +24,8 @@ class SketchOptions(BaseModel):
     """Pieces in which each feature is encoded."""
     hidden: Annotated[int, Field(ge=1, le=1024)] = 64
     """Width of the perceptron."""
+    smoothing: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Standard deviation of a Gaussian over the probabilities, in units of the shortest voxel edge."""
 
 
 @register(
@@ -49,5 +51,6 @@ def sketch(spec: ModelSpec, options: SketchOptions) -> NetworkDef:
             "edges": [edge / min(spacing) for edge in spacing],
             "bins": options.bins,
             "hidden": options.hidden,
+            "smoothing": options.smoothing,
         },
     )

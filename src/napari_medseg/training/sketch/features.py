@@ -75,6 +75,12 @@ class FeatureCache:
         keys = np.unique(voxels // np.array(self._cells), axis=0)
         return [self._cell(key) for key in keys]
 
+    def bounds(self, voxels: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the first and the last (voxel, 3) index of the part of the image that each voxel is kept with."""
+        side = np.array(self._cells)
+        low = voxels // side * side
+        return low, np.minimum(low + side, self.shape) - 1
+
     def random_voxels(self, count: int, cells: int, seed: int) -> NDArray[np.intp]:
         """Return (count, 3) indices drawn from so many randomly chosen cells, so that few features are computed."""
         rng = np.random.default_rng(seed)

@@ -4,12 +4,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import Cancelled, DataError, MedsegError
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
-from napari_medseg.tasks import Task
+from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
@@ -20,8 +23,11 @@ from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import Lesson, prepare_lesson
 from napari_medseg.training.sketch.plane import plane_labels
 from napari_medseg.training.sketch.scoring import score_sketch
+from napari_medseg.training.sketch.smoothing import choose_smoothing
 
 POLL_SECONDS = 0.02
+GROWTH = 1.25
+"""Of the painted voxels, after which the smoothing is chosen again."""
 
 
 @dataclass(eq=False)
@@ -43,6 +49,10 @@ class Sketching:
     dice: dict[str, float] | None = None
     _learnt: bool = False
     """Whether the network knows the strokes as they are now."""
+    _settled: int = 0
+    """Painted voxels when the smoothing was chosen."""
+    _looked_at: int = 0
+    """The learning after which it was last asked whether to choose again."""
     _shown: tuple[ShowSlice, int] | None = None
     _began: float = field(default_factory=time.monotonic)
 
@@ -86,10 +96,23 @@ class Sketching:
             yield Note(str(error), "warning")
         else:
             self.fits += 1
+            if fresh:
+                self._smooth()
             score = score_sketch(self.network, self._features, self.cases, self.held_out, self.spec, self.task)
             self.dice = score.dice if score else None
             yield EpochEnd(self.fits, loss, self.dice, True, self.seconds)
         self._learnt = True
+
+    def settle(self) -> None:
+        """Choose the smoothing again once the strokes are a quarter more than at the last choice."""
+        if self._looked_at == self.fits:
+            return
+        self._looked_at = self.fits
+        if self._painted() > GROWTH * self._settled:
+            before = self.network.smoothing
+            self._smooth()
+            if self.network.smoothing != before:
+                self._shown = None
 
     def show(self) -> Iterator[Event]:
         """Show the slice that the user looks at, if it would look different."""
@@ -106,6 +129,7 @@ class Sketching:
         """Write the bundle."""
         spec = self.spec.model_copy(
             update={
+                "options": {**self.spec.options, "smoothing": self.network.smoothing},
                 "training_data": tuple(training_data_hash(case) for case in self.cases),
                 "metrics": {f"dice/{name}": value for name, value in (self.dice or {}).items()},
             }
@@ -114,8 +138,18 @@ class Sketching:
         yield Saved("bundle", self.run.bundle, self.fits)
 
     def _lesson(self) -> Lesson:
-        targets = [self.held_out.training_target(case.sample) for case in self.cases]
-        return prepare_lesson(self._features, targets, self.config.seed)
+        return prepare_lesson(self._features, self._targets(), self.config.seed)
+
+    def _targets(self) -> list[NDArray[np.int16]]:
+        return [self.held_out.training_target(case.sample) for case in self.cases]
+
+    def _painted(self) -> int:
+        return sum(int(np.count_nonzero(target != UNLABELLED)) for target in self._targets())
+
+    def _smooth(self) -> None:
+        outputs, network = len(self.spec.classes), self.network
+        network.smoothing = choose_smoothing(self._features, self._targets(), outputs, network.edges, self.config.seed)
+        self._settled = self._painted()
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:
@@ -151,6 +185,8 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
         while live and not sketching.stopped:
             yield from sketching.listen(control)
             yield from sketching.learn()
+            yield from sketching.show()
+            sketching.settle()
             yield from sketching.show()
             time.sleep(POLL_SECONDS)
         sketching.journal.end(sketching.fits, cancelled=False)

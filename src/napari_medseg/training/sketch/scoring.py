@@ -45,7 +45,9 @@ def score_sketch(
         target = held_out.validation_target(case.sample)
         if target is None:
             continue
-        voxels = np.argwhere(target != UNLABELLED)
-        predicted = network.classify_rows(image.at(voxels).to(network.low.device)).argmax(dim=1).cpu().numpy()
-        overlaps += task.overlaps(predicted, target[tuple(voxels.T)], len(spec.classes))
+        for box in image.cells(np.argwhere(target != UNLABELLED)):
+            known = target[box] != UNLABELLED
+            seen = image.box(box)[None].to(network.low.device, torch.float32)
+            predicted = network.classify(seen)[0].argmax(dim=0).cpu().numpy()
+            overlaps += task.overlaps(predicted[known], target[box][known], len(spec.classes))
     return score_of(overlaps, spec, task)

@@ -30,6 +30,7 @@ from napari_medseg.training.sketch.features import Box3, FeatureCache
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.scoring import score_sketch
+from napari_medseg.training.sketch.smoothing import choose_smoothing
 from napari_medseg.training.validation import Score
 
 if TYPE_CHECKING:
@@ -112,9 +113,11 @@ def teach(
     try:
         lesson = prepare_lesson(features, targets, config.seed)
         fit(network, lesson, len(spec.classes), config.seed, fresh=True)
+        network.smoothing = choose_smoothing(features, targets, len(spec.classes), network.edges, config.seed)
     except DataError as error:
         yield Note(f"No sketch: {error}")
         return None
+    own = own.model_copy(update={"options": {**own.options, "smoothing": network.smoothing}})
     answers = [np.full(target.shape, UNLABELLED, np.int16) for target in targets]
     blocks = _blocks(features, targets, spec.dims == 2, config.seed)
     for done, (number, box) in enumerate(blocks):
