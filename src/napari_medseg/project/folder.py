@@ -1,5 +1,6 @@
 """A project's folder: what is in it, and how it is changed without ever being half written."""
 
+import shutil
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ from napari_medseg.project.lock import FolderLock
 from napari_medseg.project.slabs import SlabStore
 from napari_medseg.training.atomic import write_text
 from napari_medseg.volume import Geometry, LabelClass, Volume
+
+PARTS = ("cases", "images", "runs")
+"""What a copy of a project takes along, beside what ``project.json`` says."""
 
 
 def is_project(folder: Path) -> bool:
@@ -93,6 +97,28 @@ class Project:
         folder = folder.resolve()
         return cls(folder, _load(folder), None)
 
+    def copy_to(self, folder: Path) -> Self:
+        """Copy all of the project into a new or empty folder, and return the copy, opened.
+
+        Raises
+        ------
+        ConfigError
+            If the folder holds anything.
+        WriteError
+            If it cannot be written.
+        """
+        copied = type(self).create(folder)
+        try:
+            with self._writing:
+                for name in PARTS:
+                    if (self.folder / name).is_dir():
+                        shutil.copytree(self.folder / name, copied.folder / name)
+                copied.change(cases=self._content.cases, notes=self._content.notes)
+        except OSError as error:
+            copied.close()
+            raise _unwritable(error) from error
+        return copied
+
     def __enter__(self) -> Self:
         return self
 
@@ -119,11 +145,6 @@ class Project:
     def runs(self) -> Path:
         """Folder of the training runs."""
         return self.folder / "runs"
-
-    @property
-    def models(self) -> Path:
-        """Folder of the models."""
-        return self.folder / "models"
 
     def change(self, **values: object) -> None:
         """Change fields of the content, on disk first.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from napari_medseg.errors import MedsegError
+from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.models import library_folder
 from napari_medseg.project.folder import Project, is_project
 from napari_medseg.project.lock import holder_of
@@ -81,7 +81,14 @@ def discard(left: Left) -> None:
     if left.is_project:
         note_closed(left.folder)
     else:
-        shutil.rmtree(left.folder, ignore_errors=True)
+        remove(left.folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete a session's folder; `ConfigError` for any other folder."""
+    if folder.resolve().parent != sessions_folder().resolve():
+        raise ConfigError(f"{folder.name} is no session, and is not deleted.")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_empty() -> None:

@@ -275,7 +275,7 @@ def _labels_layer(image: "Image | Labels", labels: "NDArray[np.integer]", role: 
     )
     tag = replace(base, volume=volume, role=role, image=image.unique_id)
     count = len(base.volume.spatial_axes)
-    layer = Labels(_shown(tag), name=name, **_place(image, count))
+    layer = Labels(_shown(tag), name=name, **placed_like(image, count))
     layer.metadata = {KEY: replace(tag, layer=layer.unique_id)}
     return layer
 
@@ -287,8 +287,8 @@ def _shown(tag: Tag) -> "NDArray[np.integer]":
     return pull(labels, tag.geometry, tag.shown_on, linear=False)
 
 
-def _place(image: "Image | Labels", count: int) -> dict[str, Any]:
-    """Return the transform of the last `count` axes of an image layer."""
+def placed_like(image: "Image | Labels", count: int) -> dict[str, Any]:
+    """Return keyword arguments that put a layer of `count` axes where the last axes of `image` are."""
     return {
         "scale": image.scale[-count:],
         "translate": image.translate[-count:],
