@@ -23,6 +23,7 @@ def loaded_by(module: str, suspects: tuple[str, ...]) -> list[str]:
         "napari_medseg",
         "napari_medseg.cli",
         "napari_medseg.data",
+        "napari_medseg.explain.jobs",
         "napari_medseg.inference",
         "napari_medseg.io",
         "napari_medseg.jobs",

@@ -28,8 +28,8 @@ def test_a_map_and_its_scores(command, tmp_path, picture):
     model = cue_classifier().save(tmp_path / "model").path
     out = tmp_path / "map.nii.gz"
     done = command(
-        "explain", picture, "--model", model, "--method", "integrated-gradients", "--class", "cue", "--out", out, "--json",
-        *QUICK, "--set", "baseline=mean",
+        "explain", picture, "--model", model, "--method", "integrated-gradients", "--class", "cue", "--out", out,
+        "--json", *QUICK, "--set", "baseline=mean",
     )  # fmt: skip
     assert done.code == 0, done.err
     scores = done.json

@@ -8,7 +8,8 @@ from torch import nn
 from napari_medseg.explain.baseline import baseline_of
 from napari_medseg.explain.curves import CurveSettings, curves_of
 from napari_medseg.explain.question import Target
-from napari_medseg.explain.sanity import Stage, compare, judge, mean_of, with_random_weights
+from napari_medseg.explain.result import Stage
+from napari_medseg.explain.sanity import compare, judge, mean_of, with_random_weights
 from napari_medseg.explain.scenes.scene import Piece, Scene
 
 RNG = np.random.default_rng(0)

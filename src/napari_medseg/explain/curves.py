@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_medseg.explain.result import Curve, Curves
 from napari_medseg.explain.scenes.scene import Scene
 
 BLOCKS = 8
@@ -14,30 +15,6 @@ BLOCKS = 8
 
 Answer = Callable[[torch.Tensor, int], NDArray[np.float64]]
 """(image, channel, ...) tensors and the number of their piece to one probability per image."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Probability of the class while voxels are deleted or inserted, the most important first."""
-
-    probabilities: tuple[float, ...]
-    """From none to all, in equal steps."""
-    area: float
-    """Under the curve, over its length: the mean probability. Small is good for deletion, large for insertion."""
-    by_chance: float
-    """The same where blocks come in an order drawn at random."""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """How the probability of the class follows the map."""
-
-    deletion: Curve
-    """From the image to the baseline."""
-    insertion: Curve
-    """From the baseline to the image."""
-    baseline: str
-    """What was deleted to and inserted into."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from torch import nn
 from napari_medseg.device import choose
 from napari_medseg.errors import BundleError, ConfigError
 from napari_medseg.explain.baseline import baseline_of
-from napari_medseg.explain.curves import Curves, CurveSettings, curves_of, passes
+from napari_medseg.explain.curves import CurveSettings, curves_of, passes
 from napari_medseg.explain.layers import prepared
 from napari_medseg.explain.meter import Meter
 from napari_medseg.explain.options import ExplainOptions
 from napari_medseg.explain.question import Read
 from napari_medseg.explain.registry import method_named
-from napari_medseg.explain.result import Explanation, Scores
-from napari_medseg.explain.sanity import Sanity, Stage, compare, judge, mean_of, with_random_weights
+from napari_medseg.explain.result import Curves, Explanation, Sanity, Scores, Stage
+from napari_medseg.explain.sanity import compare, judge, mean_of, with_random_weights
 from napari_medseg.explain.scenes.classification import classification_scene, likeliest
 from napari_medseg.explain.scenes.scene import Scene
 from napari_medseg.explain.scenes.segmentation import segmentation_scene

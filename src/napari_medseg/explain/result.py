@@ -2,13 +2,74 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from napari_medseg.volume import Volume
 
-if TYPE_CHECKING:
-    from napari_medseg.explain.curves import Curves
-    from napari_medseg.explain.sanity import Sanity
+Verdict = Literal["passed", "unclear", "failed"]
+WORDS: dict[Verdict, str] = {
+    "passed": "Passed: with random weights the map is another one, so it depends on what the model has learnt.",
+    "unclear": "Unclear: with random weights the map is partly the same; read it with care.",
+    "failed": "Failed: with random weights the map is nearly the same, so it shows the image more than the model.",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How much the map stays the same when some of the weights are random; the mean over draws."""
+
+    layers: str
+    """Which weights are random: ``"all"``, or down to which layer, from the last."""
+    rank_correlation: float
+    """Spearman's, of the maps' values; 0 for a map without variation."""
+    rank_correlation_abs: float
+    """Of their magnitudes."""
+    ssim: float | None
+    """Structural similarity of the maps, each scaled by its largest magnitude; None for maps that are too small."""
+
+    @property
+    def similarity(self) -> float:
+        """The largest of the three, 1 for the same map."""
+        return max(abs(self.rank_correlation), abs(self.rank_correlation_abs), self.ssim or 0.0)
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """What became of the map with random weights."""
+
+    stages: tuple[Stage, ...]
+    """One, or those of a cascade; in the last all weights are random."""
+    draws: int
+    verdict: Verdict
+
+    @property
+    def words(self) -> str:
+        """The verdict as a sentence."""
+        return WORDS[self.verdict]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Probability of the class while voxels are deleted or inserted, the most important first."""
+
+    probabilities: tuple[float, ...]
+    """From none to all, in equal steps."""
+    area: float
+    """Under the curve, over its length: the mean probability. Small is good for deletion, large for insertion."""
+    by_chance: float
+    """The same where blocks come in an order drawn at random."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How the probability of the class follows the map."""
+
+    deletion: Curve
+    """From the image to the baseline."""
+    insertion: Curve
+    """From the baseline to the image."""
+    baseline: str
+    """What was deleted to and inserted into."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +95,9 @@ class Scores:
     """Sum of the map on the network's grid; integrated gradients should give `score` less `baseline_score`."""
     layer: str | None
     """That was looked into, by its name in the network; None for methods that need none."""
-    sanity: "Sanity | None"
+    sanity: Sanity | None
     """Whether the map depends on the weights; None if that was not wanted."""
-    curves: "Curves | None"
+    curves: Curves | None
     """Whether the probability follows the map; None if that was not wanted."""
     options: dict[str, Any]
     """The options, and the device that it ran on, as JSON values."""

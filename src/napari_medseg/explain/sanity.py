@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from napari_medseg.explain.result import Sanity, Stage, Verdict
 
 STAGES = 5
 """Of a cascade."""
@@ -19,47 +19,6 @@ MOST_VALUES = 200_000
 """That are ranked; of larger maps, every n-th is taken."""
 WINDOW = 7
 """Edge of the window of the structural similarity."""
-
-Verdict = Literal["passed", "unclear", "failed"]
-WORDS: dict[Verdict, str] = {
-    "passed": "Passed: with random weights the map is another one, so it depends on what the model has learnt.",
-    "unclear": "Unclear: with random weights the map is partly the same; read it with care.",
-    "failed": "Failed: with random weights the map is nearly the same, so it shows the image more than the model.",
-}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How much the map stays the same when some of the weights are random; the mean over draws."""
-
-    layers: str
-    """Which weights are random: ``"all"``, or down to which layer, from the last."""
-    rank_correlation: float
-    """Spearman's, of the maps' values; 0 for a map without variation."""
-    rank_correlation_abs: float
-    """Of their magnitudes."""
-    ssim: float | None
-    """Structural similarity of the maps, each scaled by its largest magnitude; None for maps that are too small."""
-
-    @property
-    def similarity(self) -> float:
-        """The largest of the three, 1 for the same map."""
-        return max(abs(self.rank_correlation), abs(self.rank_correlation_abs), self.ssim or 0.0)
-
-
-@dataclass(frozen=True)
-class Sanity:
-    """What became of the map with random weights."""
-
-    stages: tuple[Stage, ...]
-    """One, or those of a cascade; in the last all weights are random."""
-    draws: int
-    verdict: Verdict
-
-    @property
-    def words(self) -> str:
-        """The verdict as a sentence."""
-        return WORDS[self.verdict]
 
 
 def judge(stages: Sequence[Stage], draws: int) -> Sanity:
