@@ -6,7 +6,19 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from napari_medseg.cli import catalogue, deidentify, demo, evaluate, explanation, images, measure, predict, train
+from napari_medseg.cli import (
+    catalogue,
+    deidentify,
+    demo,
+    evaluate,
+    explanation,
+    images,
+    measure,
+    predict,
+    quality,
+    restoration,
+    train,
+)
 from napari_medseg.cli.console import say
 from napari_medseg.cli.settings import explain
 from napari_medseg.errors import Cancelled, MedsegError
@@ -24,8 +36,12 @@ app = typer.Typer(
 app.command()(images.info)
 app.command()(images.convert)
 app.add_typer(catalogue.commands, name="models")
+train.commands.command()(restoration.superresolution)
+train.commands.command()(restoration.enhancement)
 app.add_typer(train.commands, name="train")
 app.command()(predict.predict)
+app.command()(restoration.enhance)
+app.command()(quality.quality)
 app.command()(measure.measure)
 app.add_typer(evaluate.commands, name="evaluate")
 app.command()(explanation.explain)

@@ -55,11 +55,18 @@ def predict(
     A model for classification writes predictions.csv instead.
     """
     from napari_medseg.cli.classification import predict_classes
+    from napari_medseg.cli.restoration import predict_images
     from napari_medseg.cli.settings import build, parse
     from napari_medseg.inference import PredictOptions
     from napari_medseg.inference.cases import CasesResult, PredictRequest
 
     model = find_model(bundle) if not ensemble else find_ensemble([bundle, *ensemble])
+    if model.spec.task in ("superresolution", "enhancement"):
+        if cluster or cases or ensemble:
+            raise ConfigError("--cluster, --cases and --ensemble are not for images made finer.", "Leave them out.")
+        told = {"settings": settings or [], "format": file_format, "json": as_json}
+        predict_images(model, sources, out_folder, told)
+        return
     if model.spec.task == "classification":
         if cluster or cases:
             raise ConfigError("--cluster and --cases are not for a classification.", "Leave them out.")

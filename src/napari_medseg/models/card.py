@@ -5,7 +5,7 @@ from napari_medseg.models.family import citation, runs_in_monai, title
 from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.models.spec import ModelSpec
 
-VERBS = {"segmentation": "Segments", "classification": "Tells apart"}
+VERBS = {"segmentation": "Segments", "classification": "Tells apart", "detection": "Finds"}
 TILES = {"classification": "images brought to"}
 
 

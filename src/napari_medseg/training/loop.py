@@ -9,6 +9,7 @@ from napari_medseg.training.classification.loop import train_classification
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.learner import NoMemory, Pace
 from napari_medseg.training.opening import open_session
+from napari_medseg.training.restoration.loop import train_restoration
 from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled, teacher_weight
@@ -26,6 +27,8 @@ def train(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterato
 def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
     if run.task == "classification":
         return train_classification(run, control, resume)
+    if run.task in ("superresolution", "enhancement"):
+        return train_restoration(run, control, resume)
     if run.load().spec.architecture == ARCHITECTURE:
         return train_sketch(run, control, live)
     return _train(run, control, resume)

@@ -48,11 +48,11 @@ class Runner:
         result = np.empty((len(images), *fine), np.float32)
         for tile in tiles(spatial):
             seen = [_around(part, n) for part, n in zip(tile, spatial, strict=True)]
-            answer = self._run(padded[(..., *seen)])
+            answer = self._run(padded[(slice(None), slice(None), *seen)])[:, 0]
             parts = zip(tile, seen, self.factor, strict=True)
             inside = [slice((s + EDGE - w.start) * f, (e + EDGE - w.start) * f) for (s, e), w, f in parts]
             place = tuple(slice(s * f, e * f) for (s, e), f in zip(tile, self.factor, strict=True))
-            result[(slice(None), *place)] = answer[(slice(None), 0, *inside)]
+            result[(slice(None), *place)] = answer[(slice(None), *inside)]
         return result
 
     def _run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:

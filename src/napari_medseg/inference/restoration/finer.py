@@ -159,7 +159,7 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     width = options.width or tuple(float(f) for f in options.factor)
     own = [AxisSampling(f, w, options.profile) for f, w in zip(options.factor, width, strict=True)]
     if spec.dims == ndim:
-        return [own[position] for position in np.argsort(_order(spec, volume))]
+        return [own[position] for position in np.argsort(axis_order(spec, volume))]
     if ndim == 3 and own[1].factor == 1:
         across = thickest(volume) if thick is None else thick
         return [own[0] if axis == across else AxisSampling(1) for axis in range(3)]
@@ -169,7 +169,7 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     )
 
 
-def _order(spec: ModelSpec, volume: Volume) -> tuple[int, ...]:
+def axis_order(spec: ModelSpec, volume: Volume) -> tuple[int, ...]:
     """Return the image's axis for each axis of a network of as many dimensions."""
     grid = volume.geometry
     if spec.axcodes is None or grid is None or grid.ndim != 3 or spec.dims != 3:
@@ -187,7 +187,7 @@ def _answers(
 ) -> Iterator[tuple[int, int]]:
     spec, volume, axes = case
     if spec.dims == values.ndim:
-        return from_blocks(runner, values, _order(spec, volume), flips, views)
+        return from_blocks(runner, values, axis_order(spec, volume), flips, views)
     thick = next((number for number, axis in enumerate(axes) if axis.factor != 1), 0)
     return from_planes(runner, values, thick, flips, views)
 
@@ -229,17 +229,18 @@ def held_to(
     enforce : bool
         Whether to correct; else only the report is made.
     """
-    report = {"residual_before": _rms(coarser(fine, axes, thick.shape) - thick)}
+    report = {"residual_before": rms(coarser(fine, axes, thick.shape) - thick)}
     if enforce:
         fine = consistent(fine, thick, axes)
     # No scanner writes less than its least value, such as air in CT.
     fine = np.maximum(fine, thick.min())
-    report["residual"] = _rms(coarser(fine, axes, thick.shape) - thick)
+    report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
     return fine, report
 
 
-def _rms(values: NDArray[np.float32]) -> float:
+def rms(values: NDArray[np.float32]) -> float:
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
@@ -260,7 +261,7 @@ def _restored(
         f"{report['noise']:.3g})."
     )
     name = f"{volume.name} finer ({SYNTHESISED})"
-    image = replace(volume, data=_as_before(made, volume), geometry=grid, name=name, derivation=said)
+    image = replace(volume, data=as_before(made, volume), geometry=grid, name=name, derivation=said)
     if spread is None:
         return Restored(image, None, report)
     about = f"Standard deviation of {report['views']:g} answers of the model {model} for the same place."
@@ -269,7 +270,7 @@ def _restored(
     return Restored(image, other, report)
 
 
-def _as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:
+def as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:
     """Return values in the image's own number type where that is whole numbers, which formats then hold exactly."""
     dtype = np.asarray(volume.data[:0]).dtype
     if dtype.kind not in "iu":

@@ -56,10 +56,11 @@ class SubpixelNetwork(nn.Module):
         self.factor, self.middle = tuple(factor), channels // 2
         kernel = _linear([AxisSampling(f, w, "box" if profile == "box" else "gaussian") for f, w in zip(factor, width)])  # noqa: B905 - both have `dims` numbers
         self.reach = tuple(size // 2 for size in kernel.shape[1:])
-        self.linear = convolution(1, prod(self.factor), kernel.shape[1:], bias=False)
+        self.linear = convolution(1, prod(self.factor), kernel.shape[1:], bias=False)  # type: ignore[arg-type]
         self.head = convolution(channels, features, 3, padding=1)
         self.body = nn.Sequential(*(_Block(convolution, features) for _ in range(blocks)))
         self.tail = convolution(features, prod(self.factor), 3, padding=1)
+        self.gain: torch.Tensor
         self.register_buffer("gain", torch.ones(1))
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(kernel)[:, None])

@@ -23,6 +23,8 @@ class SubpixelOptions(BaseModel):
     """Thickness of the slices in fine voxels along each axis; None: as `factor`, so that slices touch."""
     profile: Literal["gaussian", "box"] = "gaussian"
     """Weight of what lies across a slice."""
+    noise: Literal["gaussian", "rician", "poisson"] = "gaussian"
+    """Of a network that cleans: the kind of noise, which the image's values are transformed for."""
 
 
 @register(

@@ -55,7 +55,7 @@ class Learner:
                     answers = self.network(inputs)
                 rest.append(float((targets - answers).std()))
                 seconds.append(time.monotonic() - started)
-        self.network.gain.fill_(max(sum(rest) / BEFORE, 1e-6))
+        self.network.gain.data.fill_(max(sum(rest) / BEFORE, 1e-6))
         return sum(seconds[1:]) / (BEFORE - 1)
 
     def step(self, batch: Batch, rate: float) -> torch.Tensor:
@@ -74,7 +74,8 @@ class Learner:
         nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return loss.detach()
+        result: torch.Tensor = loss.detach()
+        return result
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32)
@@ -88,7 +89,7 @@ class Learner:
             return inputs, targets, torch.from_numpy(batch.weights).to(self.device)
         weights = torch.zeros_like(targets[:1])
         inside = tuple(slice(MARGIN * f, n - MARGIN * f) for n, f in zip(targets.shape[2:], self.network.factor))  # noqa: B905 - both have the network's dimensions
-        weights[(..., *inside)] = 1
+        weights[(slice(None), slice(None), *inside)] = 1
         return inputs, targets, weights.expand_as(targets)
 
     def state_dict(self) -> dict[str, Any]:

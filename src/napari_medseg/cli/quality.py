@@ -1,0 +1,60 @@
+"""``quality``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_medseg.cli.console import out, print_json, table, watching
+from napari_medseg.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_medseg.evaluate.quality import QualityReport
+
+
+def quality(
+    image: Annotated[Path, typer.Argument(help="Image file or folder of DICOM files.")],
+    regions: Annotated[
+        Path | None,
+        typer.Option(help="Label map on the image's grid: signal is taken in class 1, contrast between 1 and 2."),
+    ] = None,
+    noise: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a map of the noise.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON and nothing else.")] = False,
+) -> None:
+    """Say how good an image is, and what may harm the tasks that follow."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from napari_medseg.evaluate.quality import assess, noise_map
+    from napari_medseg.io import read, write
+
+    with watching() as (control, report):
+        found = [volume for volume in read(image, control, report=report) if volume.kind == "image"]
+        masks = None if regions is None else np.asarray(read(regions, control, report=report)[0].data)
+    if not found:
+        raise DataError(f"{image.name} holds no image.", "Choose another file.")
+    chosen = () if masks is None else (masks == 1, masks == 2)
+    reports = [assess(volume, *chosen) for volume in found]
+    if noise is not None:
+        if len(found) > 1:
+            raise DataError(f"{image.name} holds {len(found)} images.", "Ask for the noise of one at a time.")
+        what = "Standard deviation of the noise around each voxel"
+        write(replace(found[0], data=noise_map(np.asarray(found[0].data)), window=None, derivation=what), noise)
+    if as_json:
+        print_json([one.to_dict() for one in reports])
+        return
+    for one in reports:
+        _show(one)
+
+
+def _show(report: "QualityReport") -> None:
+    rows = table("measure", "value")
+    for key, value in report.to_dict().items():
+        if key not in ("name", "findings"):
+            rows.add_row(key.replace("_", " "), "-" if value is None else f"{value:.4g}")
+    console = out()
+    console.print(report.name, markup=False)
+    console.print(rows)
+    for finding in report.findings or ("Nothing was found that harms other tasks.",):
+        console.print(finding, markup=False)

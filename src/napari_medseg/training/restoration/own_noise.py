@@ -1,0 +1,117 @@
+"""Noise removed by a network that learns from one noisy image alone."""
+
+import time
+from collections.abc import Generator
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_medseg.device import Precision, choose
+from napari_medseg.inference.restoration.cleaner import CleanerOptions, clean
+from napari_medseg.inference.restoration.finer import Restored, plain_values
+from napari_medseg.models import Bundle, build
+from napari_medseg.progress import Control, Event, Finished, Note, Progress
+from napari_medseg.training.restoration.config import EnhancementConfig
+from napari_medseg.training.restoration.fitting import Standing, fit
+from napari_medseg.training.restoration.learner import Learner
+from napari_medseg.training.restoration.material import Image
+from napari_medseg.training.restoration.noisy import noisy_pairs
+from napari_medseg.training.restoration.request import spec_for
+from napari_medseg.volume import Volume
+
+APPLY_SHARE = 0.3
+"""Most of the time that goes into applying the network."""
+
+
+class OwnNoiseOptions(BaseModel):
+    """How to remove noise with nothing but the image itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    learning: Literal["recorrupted", "noise2void"] = "recorrupted"
+    """recorrupted: needs noise that is independent between voxels. noise2void: does not need to know its strength."""
+    noise: Literal["gaussian", "rician", "poisson"] = "gaussian"
+    """gaussian: most images. rician: magnitude images of MR. poisson: images that count photons."""
+    level: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of the noise in the image's unit; None estimates it."""
+    minutes: Annotated[float, Field(gt=0, le=1000)] | None = 2.0
+    """Time for learning and applying together; None: take `steps`."""
+    steps: Annotated[int, Field(ge=1)] = 3000
+    """Most steps of learning."""
+    neighbours: Annotated[int, Field(ge=0, le=4)] = 1
+    """Slices to each side that the network sees beside the one that it cleans."""
+    views: Annotated[int, Field(ge=1, le=4)] | None = None
+    """Ways of mirroring that are averaged; None takes as many as there is time for."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Precision = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Everything random follows from it and the step's number."""
+
+
+def clean_own(
+    volume: Volume, options: OwnNoiseOptions | None = None, control: Control | None = None
+) -> Generator[Event, None, None]:
+    """Learn from an image what is noise in it, and remove that.
+
+    Parameters
+    ----------
+    volume : Volume
+        One channel, no axes beside those of space.
+    options : OwnNoiseOptions, optional
+        How; the defaults if None.
+    control : Control, optional
+        Cancels and pauses; `training.messages.Stop` ends the learning early.
+
+    Yields
+    ------
+    Event
+        `Progress`, `Step`, `Note`, and last `Finished` with a (`Restored`, `Bundle`): the result, and the network.
+
+    Raises
+    ------
+    DataError
+        If the image is too small, or has colours or further axes.
+    """
+    options, control = options or OwnNoiseOptions(), control or Control()
+    started = time.monotonic()
+    yield Progress("Measuring noise", 0, 1)
+    values = plain_values(volume)
+    config = EnhancementConfig(
+        method=options.learning,
+        noise=options.noise,
+        level=options.level,
+        neighbours=options.neighbours,
+        steps=options.steps,
+        minutes=None,
+        device=options.device,
+        precision=options.precision,
+        seed=options.seed,
+    )
+    spec = spec_for("own noise", values.ndim, config)
+    pairs = noisy_pairs(spec, config, [Image(values, volume, "")])
+    torch.manual_seed(options.seed)
+    learner, state = Learner(build(spec), config, choose(options.device), squared=True), Standing()
+    each, views = learner.calibrate(pairs), options.views or 2
+    if options.minutes is not None:
+        apply_seconds = each * values.size / (pairs.size * float(np.prod(pairs.patch)))
+        budget = 60 * options.minutes
+        fitting = [count for count in (4, 2, 1) if count * apply_seconds <= APPLY_SHARE * budget]
+        views = options.views or (fitting or [1])[0]
+        left = max(0.96 * budget - views * apply_seconds - (time.monotonic() - started), 0.2 * budget)
+        config = config.model_copy(update={"minutes": left / 60})
+    yield from fit(learner, pairs, config, state, control)
+    yield Note(f"Learned in {state.step} steps.")
+    bundle = Bundle.create(spec, learner.network.state_dict())
+    shown = CleanerOptions(views=views, level=options.level, device=options.device, precision=options.precision)
+    for event in clean(volume, bundle, shown, control):
+        if isinstance(event, Finished):
+            result = event.result
+            assert isinstance(result, Restored)
+            result.report.update(steps=float(state.step), seconds=time.monotonic() - started)
+            yield Finished((result, bundle))
+        else:
+            yield event
