@@ -1,11 +1,143 @@
 """What ``train``, ``predict`` and ``evaluate`` do for detection."""
 
-from typing import TYPE_CHECKING
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from napari_medseg.cli.console import out, say, table
+from napari_medseg.cli.console import duration, follow, out, print_json, say, scores_text, table
+from napari_medseg.cli.settings import build, parse
+from napari_medseg.errors import Cancelled, ConfigError, DataError
+from napari_medseg.progress import Control
 
 if TYPE_CHECKING:
     from napari_medseg.evaluate.detection import DetectionReport
+    from napari_medseg.models import Bundle
+    from napari_medseg.prediction import Boxes
+
+PREDICTIONS, RESULTS = "predictions.csv", "predictions.json"
+
+
+def train_boxes(folder: Path, sources: tuple[Path, Path] | None, init: Path | None, values: dict[str, Any]) -> None:
+    """Train in a folder: a new run on `sources`, or the run that is there.
+
+    Raises
+    ------
+    Cancelled
+        If the user stopped it, with how to go on.
+    """
+    from napari_medseg.training import RunFolder, train
+    from napari_medseg.training.detection import DetectionConfig, DetectionResult, create_detection
+
+    run = RunFolder(folder)
+    control = Control()
+    if sources is not None:
+        follow(create_detection(folder, sources, build(DetectionConfig, values), init, control), control)
+    elif run.task != "detection":
+        raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {run.task}`.")
+    try:
+        result = follow(train(run, control, resume=run.last.exists()), control)
+    except Cancelled:
+        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
+        again = f"napari-medseg train detection --out {shlex.quote(str(folder))} --resume"
+        raise Cancelled(kept, f"Go on with: {again}") from None
+    assert isinstance(result, DetectionResult)
+    scores = f"on held-out images: {scores_text(result.scores)}" if result.scores else "not validated"
+    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {scores}", markup=False)
+
+
+def predict_boxes(model: "Bundle", sources: list[Path], folder: Path, settings: list[str], as_json: bool) -> None:
+    """Write ``predictions.csv`` and, as COCO results, ``predictions.json``.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or one could not be predicted on; the boxes of the others are written.
+    """
+    from napari_medseg.data.boxes.coco import coco_results
+    from napari_medseg.data.boxes.table import prediction_rows
+    from napari_medseg.inference.detection.detect import detect_files
+    from napari_medseg.inference.detection.options import DetectOptions
+
+    values = parse(settings)
+    numbering = values.pop("coco", None)
+    options = build(DetectOptions, values)
+    images = _images(sources, model.spec.dims == 3)
+    control = Control()
+    result: Any = follow(detect_files([*images.values()], [*images], model, options, control), control)
+    boxes, _shapes = result
+    numbers, boxes_there = _numbered(boxes, None if numbering is None else Path(str(numbering)))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(prediction_rows(boxes, model.spec.dims))
+    folder.mkdir(parents=True, exist_ok=True)
+    results = coco_results(boxes_there, numbers)
+    _write(folder / PREDICTIONS, text.getvalue())
+    _write(folder / RESULTS, json.dumps(results))
+    if as_json:
+        print_json(results)
+    else:
+        many = sum(map(len, boxes.values()))
+        out().print(f"{folder / PREDICTIONS}  {many} boxes on {len(boxes)} images", markup=False)
+    failed = len(images) - len(boxes)
+    if failed:
+        raise DataError(f"{failed} of {len(images)} images could not be predicted on.", "See the lines above.")
+
+
+def _numbered(boxes: "dict[str, Boxes]", coco: Path | None) -> "tuple[dict[str, int], dict[str, Boxes]]":
+    """Return the number of each image, and the boxes with the categories' numbers of a COCO file."""
+    if coco is None:
+        return {name: number for number, name in enumerate(boxes, start=1)}, boxes
+    from napari_medseg.data.boxes import read_boxes
+    from napari_medseg.data.boxes.listing import ImageNames
+    from napari_medseg.evaluate.boxes import renamed
+
+    source = read_boxes(coco)
+    names = ImageNames(list(source.ids))
+    known = list(source.ids)
+    places = {name: names.find(name) for name in boxes}
+    unknown = {name for found in boxes.values() for name in found.names} - {c.name for c in source.classes}
+    if unknown:
+        raise DataError(f"{coco.name} has no category {min(unknown)}.", "Give the file that goes with these images.")
+    there = {name: place for name, place in places.items() if place is not None}
+    return (
+        {name: source.ids[known[place]] for name, place in there.items()},
+        {name: renamed(boxes[name], source.classes) for name in there},
+    )
+
+
+def _images(sources: list[Path], volumes: bool) -> dict[str, Path]:
+    """Return the images of files, folders of any depth, and lists, by name."""
+    from napari_medseg.data.labelled.tree import holds_series, tree_of
+    from napari_medseg.inference.cases import find_cases
+
+    found: list[tuple[str, Path]] = []
+    for source in sources:
+        if source.is_dir():
+            # A folder of DICOM files is a volume for a model of volumes, and many images for one of planes.
+            paths = [source] if volumes and holds_series(source) else tree_of(source, volumes)
+            found += [(p.relative_to(source).as_posix() if p != source else source.name, p) for p in paths]
+        elif source.suffix.lower() in (".csv", ".txt") or not source.exists():
+            cases, problems = find_cases([source])
+            if problems:
+                raise DataError(problems[0])
+            found += [(case.path.name, case.path) for case in cases]
+        else:
+            found.append((source.name, source))
+    if not found:
+        raise DataError(f"{sources[0]} holds no image.", "Choose a file or folder with images.")
+    names = dict(found)
+    if len(names) < len(found):
+        raise DataError("Two images have the same name.", "Give the folder above them.")
+    return names
+
+
+def _write(path: Path, text: str) -> None:
+    from napari_medseg.io.writing import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def print_report(report: "DetectionReport") -> None:

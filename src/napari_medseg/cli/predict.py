@@ -52,7 +52,7 @@ def predict(
 ) -> None:
     """Predict label maps, each on the exact grid of its image; goes on where it was interrupted.
 
-    A model for classification writes predictions.csv instead.
+    A model for classification or detection writes predictions.csv instead.
     """
     from napari_medseg.cli.classification import predict_classes
     from napari_medseg.cli.restoration import predict_images
@@ -71,6 +71,13 @@ def predict(
         if cluster or cases:
             raise ConfigError("--cluster and --cases are not for a classification.", "Leave them out.")
         predict_classes(model, sources, out_folder, settings or [], as_json, regions)
+        return
+    if model.spec.task == "detection":
+        from napari_medseg.cli.detection import predict_boxes
+
+        if cluster or cases:
+            raise ConfigError("--cluster and --cases are not for a detection.", "Leave them out.")
+        predict_boxes(model, sources, out_folder, settings or [], as_json)
         return
     if regions is not None:
         raise ConfigError(f"--regions is for a classification; {model.spec.name} is not one.", "Leave it out.")

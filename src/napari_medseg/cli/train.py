@@ -113,6 +113,42 @@ def classification(
         train_classification(out_folder, (images, labels), init, values)
 
 
+@commands.command()
+def detection(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run; the model will be in its 'bundle'.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Boxes: COCO JSON, folder of Pascal VOC XML, CSV with corners, or CSV as of LUNA16."),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Model folder to start from.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Most time to train.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of training or of the network.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+) -> None:
+    """Train a model that finds boxes; the settings are listed in its documentation."""
+    from napari_medseg.cli.detection import train_boxes
+    from napari_medseg.cli.settings import parse
+    from napari_medseg.training import RunFolder
+
+    values = parse(settings or [])
+    # Who counts epochs does not want a clock.
+    if "epochs" in values:
+        values.setdefault("minutes", None)
+    if minutes is not None:
+        values["minutes"] = minutes
+    if resume and RunFolder(out_folder).config.exists():
+        if values or init or labels:
+            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
+        train_boxes(out_folder, None, None, {})
+    elif images is None or labels is None:
+        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+    else:
+        train_boxes(out_folder, (images, labels), init, values)
+
+
 def train_run(folder: Path) -> None:
     """Train in a run's folder, from its last checkpoint if it has one, and print where the model is.
 

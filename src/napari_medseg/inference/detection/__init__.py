@@ -1,0 +1,1 @@
+"""Finding boxes on images of any size."""

@@ -1,0 +1,48 @@
+"""Several boxes around the same thing become one."""
+
+from typing import Literal
+
+import numpy as np
+
+from napari_medseg.evaluate.matching import iou_matrix
+from napari_medseg.prediction import Boxes
+
+Merge = Literal["fusion", "nms"]
+
+
+def merged(boxes: Boxes, iou: float, how: Merge = "fusion", most: int = 1000) -> Boxes:
+    """Return boxes of which no two of a class overlap more than `iou`, the surest first.
+
+    Parameters
+    ----------
+    boxes : Boxes
+        As a network gives them.
+    iou : float
+        Overlap over union from which on two boxes are around the same thing.
+    how : {"fusion", "nms"}
+        nms: the surest stays as it is. fusion: its edges become the mean of all that overlap it so much, weighted by
+        their scores (weighted boxes fusion; Solovyev et al., 2021); its score stays, as a thing that one tile sees is
+        no less sure than one that several see.
+    most : int
+        Boxes that are kept.
+    """
+    order = np.argsort(-boxes.scores, kind="stable")
+    rest = boxes.chosen(order)
+    kept: list[int] = []
+    edges = []
+    open_ = np.ones(len(rest), bool)
+    for number in range(len(rest)):
+        if not open_[number]:
+            continue
+        same = np.flatnonzero(open_ & (rest.labels == rest.labels[number]))
+        shared = iou_matrix(rest.edges[number][None], rest.edges[same])[0]
+        group = same[(shared > iou) | (same == number)]
+        open_[group] = False
+        weights = rest.scores[group] if how == "fusion" else (group == number).astype(float)
+        edges.append(np.average(rest.edges[group], axis=0, weights=np.maximum(weights, 1e-12)))
+        kept.append(number)
+        if len(kept) == most:
+            break
+    fused = np.array(edges).reshape(-1, 2, boxes.axes)
+    chosen = np.array(kept, np.int64)
+    return Boxes(fused, rest.labels[chosen], rest.scores[chosen], boxes.classes)

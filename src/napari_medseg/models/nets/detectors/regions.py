@@ -1,0 +1,144 @@
+"""torchvision's detectors in two stages: regions first, then the class of each."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from napari_medseg.models.nets.detectors.backbones import backbone
+
+Target = tuple[torch.Tensor, torch.Tensor]
+"""(n, 4) starts and stops in (y, x), and (n,) class index without background."""
+
+
+class RegionDetector(nn.Module):
+    """Faster R-CNN or Mask R-CNN.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Of torchvision.
+    masks : bool
+        Whether it has masks, too; they learn from filled boxes.
+    """
+
+    def __init__(self, net: nn.Module, masks: bool) -> None:
+        super().__init__()
+        self.net, self.masks = net, masks
+        # Size and intensity are brought to those of the model before.
+        self.net.transform.resize = _as_it_is
+
+    @property
+    def backbone(self) -> nn.Module:
+        """What sees the image."""
+        found: nn.Module = self.net.backbone.body
+        return found
+
+    def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
+        """Return the losses by name, for a network in training mode."""
+        wanted = [
+            {"boxes": boxes[:, [1, 0, 3, 2]], "labels": labels + 1} | self._masks(boxes, images)
+            for boxes, labels in targets
+        ]
+        found: dict[str, torch.Tensor] = self.net(list(images), wanted)
+        return found
+
+    def forward(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Return for each image the (n, 4) boxes in (y, x) order, (n,) class indices and (n,) scores."""
+        return [(f["boxes"][:, [1, 0, 3, 2]], f["labels"] - 1, f["scores"]) for f in self.net(list(images))]
+
+    def _masks(self, boxes: torch.Tensor, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        if not self.masks:
+            return {}
+        y, x = (torch.arange(n, device=boxes.device) + 0.5 for n in images.shape[2:])
+        rows = (y >= boxes[:, :1]) & (y < boxes[:, 2:3])
+        columns = (x >= boxes[:, 1:2]) & (x < boxes[:, 3:4])
+        return {"masks": (rows[:, :, None] & columns[:, None]).to(torch.uint8)}
+
+
+def region_detector(
+    channels: int, classes: int, name: str, strides: Sequence[int], anchors: Sequence[Sequence[Sequence[float]]],
+    **sizes: int,
+) -> RegionDetector:  # fmt: skip
+    """Return an R-CNN on a pyramid over any backbone.
+
+    Parameters
+    ----------
+    channels, classes : int
+        Of the image; without background.
+    name : str
+        Of the backbone.
+    strides : sequence of int
+        Of the levels.
+    anchors : sequence of sequences
+        For each level, (y, x) sizes in pixels.
+    **sizes : int
+        ``width`` of the pyramid, ``body`` of a plain backbone, and ``masks``, 1 for Mask R-CNN.
+    """
+    from torchvision.models.detection import FasterRCNN, MaskRCNN
+
+    pyramid = _Pyramid(backbone(name, strides, channels, 2, sizes["body"]), sizes["width"])
+    pools = {"box_roi_pool": _roi_pool(len(strides), 7)}
+    if sizes["masks"]:
+        pools["mask_roi_pool"] = _roi_pool(len(strides), 14)
+    kind = MaskRCNN if sizes["masks"] else FasterRCNN
+    net = kind(pyramid, classes + 1, rpn_anchor_generator=_anchors(anchors), **pools, **_plain(channels))
+    return RegionDetector(net, bool(sizes["masks"]))
+
+
+def published(channels: int, classes: int, masks: bool) -> RegionDetector:
+    """Return torchvision's R-CNN on a ResNet-50 as it was trained on COCO; three channels."""
+    from torchvision.models import detection
+
+    if channels != 3:
+        raise ValueError(f"it sees colour images of three channels, not of {channels}")
+    make = detection.maskrcnn_resnet50_fpn if masks else detection.fasterrcnn_resnet50_fpn
+    net = make(weights=None, weights_backbone=None, num_classes=classes + 1, **_plain(channels))
+    return RegionDetector(net, masks)
+
+
+def _plain(channels: int) -> dict[str, object]:
+    """Return settings that change no intensity, and keep boxes that are little sure for the curves of scores."""
+    return {"image_mean": [0.0] * channels, "image_std": [1.0] * channels, "box_score_thresh": 0.01}
+
+
+class _Pyramid(nn.Module):
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        from torchvision.ops import FeaturePyramidNetwork
+
+        self.body, self.out_channels = body, width
+        self.pyramid = FeaturePyramidNetwork(list(body.channels), width)  # type: ignore[arg-type]
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        named = {str(number): found for number, found in enumerate(self.body(images))}
+        found: dict[str, torch.Tensor] = self.pyramid(named)
+        return found
+
+
+def _as_it_is(
+    image: torch.Tensor, target: dict[str, torch.Tensor] | None = None
+) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+    """Stand in for torchvision's resizing."""
+    return image, target
+
+
+def _roi_pool(levels: int, size: int) -> nn.Module:
+    from torchvision.ops import MultiScaleRoIAlign
+
+    pool: nn.Module = MultiScaleRoIAlign([str(k) for k in range(levels)], size, 2)
+    return pool
+
+
+def _anchors(sizes: Sequence[Sequence[Sequence[float]]]) -> nn.Module:
+    """Return a generator of exactly these sizes, where torchvision would combine areas with ratios."""
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    generator = AnchorGenerator(tuple((1.0,) * len(level) for level in sizes), tuple((1.0,) for _ in sizes))
+    cells = []
+    for level in sizes:
+        half = torch.tensor([[y, x] for y, x in level], dtype=torch.float32) / 2
+        cells.append(torch.stack([-half[:, 1], -half[:, 0], half[:, 1], half[:, 0]], dim=1).round())
+    generator.cell_anchors = cells
+    made: nn.Module = generator
+    return made

@@ -1,0 +1,7 @@
+"""Training of networks that find boxes. Importing this package loads no torch."""
+
+from napari_medseg.training.detection.config import DetectionConfig
+from napari_medseg.training.detection.request import create_detection
+from napari_medseg.training.detection.run import DetectionResult, DetectionRun
+
+__all__ = ["DetectionConfig", "DetectionResult", "DetectionRun", "create_detection"]

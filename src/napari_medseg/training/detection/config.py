@@ -1,0 +1,106 @@
+"""The settings of a detection's training."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _listed(value: object) -> object:
+    """Return one number as a list of it."""
+    return (value,) if isinstance(value, int) else value
+
+
+Strides = Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], BeforeValidator(_listed)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DetectionConfig(BaseModel):
+    """How to learn to find boxes; the defaults are for ten minutes on a laptop.
+
+    Examples
+    --------
+    >>> DetectionConfig(epochs=5).learning_rate
+    0.001
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
+    """Most time to train, reading the images included. The first steps are timed, and the number of steps follows.
+    None: train for `epochs`."""
+    clock: Literal["wall", "processor"] = "wall"
+    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most times that each image is seen."""
+    architecture: Literal["onestage", "retinanet", "fasterrcnn", "maskrcnn"] = "onestage"
+    """A one-stage detector of small heads, MONAI's RetinaNet, or torchvision's R-CNNs (planes only)."""
+    backbone: str = "auto"
+    """What sees the image: for planes squeezenet1_0, squeezenet1_1, mobilenet_v3_small, mobilenet_v3_large, resnet18,
+    resnet34 or resnet50 (and resnet50_fpn for R-CNNs as published), for volumes resnet10, resnet18 or resnet50, and
+    plain for both. auto: the network that the file of `pretrained` is of; resnet18 for fetched weights; else plain."""
+    pretrained: str | None = None
+    """Weights to begin with: ``imagenet`` or ``coco`` (resnet50_fpn) fetches torchvision's; anything else is a file of
+    weights of the backbone, or of the whole network."""
+    strides: Strides | None = None
+    """Voxels per voxel of each feature map; None chooses from the training boxes."""
+    anchors: Annotated[int, Field(ge=1, le=9)] = 1
+    """Sizes to begin with on each feature map, fitted to the training boxes."""
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] | None = None
+    """Channels of the heads; None: 96 for planes and 32 for volumes, 128 and 64 on a graphics processor."""
+    body: Annotated[int, Field(ge=4, le=128, multiple_of=4)] | None = None
+    """Channels of the first layer of a plain backbone; None: 16 for planes and 8 for volumes, twice as many on a
+    graphics processor."""
+    zoom: Annotated[float, Field(gt=0, le=8)] | None = None
+    """Planes: how many times as large images are made for the network. None chooses from the training boxes."""
+    spacing: tuple[float, float, float] | None = None
+    """Volumes: voxel size in mm (superior, posterior, left). None chooses from the training boxes, or keeps the
+    images' own."""
+    patch: tuple[Annotated[int, Field(ge=16, le=4096)], ...] | None = None
+    """Voxels of what is learnt from at once, ([z,] y, x); None chooses from the images."""
+    matching: Literal["nearest", "atss"] = "nearest"
+    """Which anchors learn a box: those inside it that are nearest to its middle, or of these only the ones that overlap
+    it more than is usual (ATSS)."""
+    loss: Literal["quality", "focal", "hard_negatives"] = "quality"
+    """Of the classes: quality focal loss, focal loss, or cross-entropy with mining of hard negatives."""
+    freeze: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Layers of the backbone up to this stride learn nothing; 0 lets all learn. None: 4 where the backbone is
+    pretrained, else 0."""
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Learning rate of a pretrained backbone, as a share of that of the rest."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Peak learning rate; SGD wants about ten times as much."""
+    weight_decay: Share = 0.05
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of the steps in which the learning rate rises; afterwards it falls as half a cosine."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 10.0
+    """Largest norm of the gradient; longer ones are shortened."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Images per step; None: 2 without a graphics processor, 8 with one."""
+    flips: bool = True
+    """Augmentation: mirror images."""
+    turns: bool = True
+    """Augmentation: turn images by right angles, in the plane."""
+    scale: Annotated[float, Field(ge=1, le=4)] = 1.25
+    """Augmentation: images become up to so many times larger or smaller."""
+    rotation: Annotated[float, Field(ge=0, le=45)] = 0.0
+    """Augmentation: turn images by up to so many degrees, in the plane; boxes are fitted anew to things that fill them
+    as an ellipse does."""
+    intensity: bool = True
+    """Augmentation: change brightness and contrast."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Weights that are scored and kept are a running mean with this decay per step; 0 takes the last ones."""
+    hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of the images to validate on, where the source does not say which; 0 validates on none and keeps the last
+    weights."""
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Validations without a better mAP after which training ends."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it. R-CNNs
+    compute in float32."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Everything random follows from it and the step's number."""
