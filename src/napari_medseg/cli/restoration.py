@@ -13,9 +13,9 @@ from napari_medseg.errors import Cancelled, ConfigError, DataError, MedsegError
 from napari_medseg.progress import Control
 
 if TYPE_CHECKING:
+    from napari_medseg.inference.restoration.options import EnhancedFiles
     from napari_medseg.models import Bundle
     from napari_medseg.training.restoration.config import EnhancementConfig, SuperResolutionConfig
-    from napari_medseg.training.restoration.jobs import EnhancedFiles
 
 Settings = Annotated[
     list[str] | None,
@@ -191,7 +191,7 @@ def _entry(files: "EnhancedFiles") -> dict[str, Any]:
 
 
 def _show(files: object, as_json: bool) -> None:
-    from napari_medseg.training.restoration.jobs import EnhancedFiles
+    from napari_medseg.inference.restoration.options import EnhancedFiles
 
     assert isinstance(files, EnhancedFiles)
     if as_json:

@@ -3,45 +3,24 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.restoration.finer import SYNTHESISED, Restored, as_before, plain_values, rms
+from napari_medseg.inference.restoration.options import TITLES, ClassicalOptions, Method
 from napari_medseg.progress import Control, Event, Finished, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
 from napari_medseg.volume.sampling import FWHM_PER_SIGMA
 
-Method = Literal["nlm", "tv", "median", "clahe", "deblur", "n4"]
 PSF_REACH = 3.0
 """Standard deviations to each side that a point-spread function is computed for."""
 N4_EDGE = 64
 """Voxels along the longest edge on which the bias field is fitted."""
 LEAST = 1e-6
 """Of the range of values: what counts as nothing in deblurring."""
-
-
-class ClassicalOptions(BaseModel):
-    """How to enhance an image; what a method does not use has no effect."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    method: Method = "nlm"
-    """nlm: non-local means. tv: total variation. median: median of 3 voxels each way. clahe: local contrast (Zuiderveld
-    1994). deblur: Richardson-Lucy with a Gaussian point spread. n4: bias field of MR coils (Tustison et al. 2010)."""
-    strength: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """For nlm and tv, as a multiple of what suits the noise; for clahe, of a clipping limit of 0.01."""
-    level: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of the noise in the image's unit, for nlm and tv; None estimates it."""
-    blur_mm: Annotated[float, Field(gt=0)] | None = None
-    """For deblur: full width at half maximum of the blur in mm, or in voxels for images without geometry. It has to be
-    given."""
-    rounds: Annotated[int, Field(ge=1, le=200)] = 15
-    """Iterations of deblur; more sharpen more, noise included."""
 
 
 def enhance_classically(
@@ -88,16 +67,6 @@ def enhance_classically(
     )
     yield Finished(Restored(image, None, report))
 
-
-TITLES: dict[Method, str] = {
-    "nlm": "Non-local means",
-    "tv": "Total variation",
-    "median": "Median",
-    "clahe": "Local contrast",
-    "deblur": "Deblurring",
-    "n4": "Bias correction",
-}
-"""As shown to the user."""
 
 Result = tuple[NDArray[np.float32], str]
 

@@ -3,37 +3,20 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from napari_medseg.device import Precision
 from napari_medseg.errors import BundleError
 from napari_medseg.inference.restoration.applying import FLIPS, TILE_VOXELS, Runner, Views
 from napari_medseg.inference.restoration.finer import SYNTHESISED, Restored, Scale, as_before, plain_values, rms
 from napari_medseg.inference.restoration.neighbours import with_neighbours
+from napari_medseg.inference.restoration.options import CleanerOptions
 from napari_medseg.models import Bundle
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
 from napari_medseg.progress import Control, Event, Finished, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.stabilise import Stabiliser, stabiliser_for
-
-
-class CleanerOptions(BaseModel):
-    """How to apply a network that cleans."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    views: Annotated[int, Field(ge=1, le=len(FLIPS))] = 4
-    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty."""
-    level: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of the noise in the image's unit; None estimates it."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
 
 
 def clean(

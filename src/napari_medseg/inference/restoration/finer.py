@@ -3,16 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated
 
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from napari_medseg.device import Precision
 from napari_medseg.errors import BundleError, DataError
-from napari_medseg.inference.restoration.applying import FLIPS, Runner, Views, from_blocks, from_planes
+from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes
+from napari_medseg.inference.restoration.options import FinerOptions
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
 from napari_medseg.progress import Control, Event, Finished, Progress
@@ -22,26 +20,6 @@ from napari_medseg.volume.sampling import AxisSampling, along, coarser, consiste
 
 SYNTHESISED = "synthesised"
 """What stands in the name of every image that was computed."""
-
-
-class FinerOptions(BaseModel):
-    """How to make an image finer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    views: Annotated[int, Field(ge=1, le=len(FLIPS))] = 2
-    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty."""
-    consistency: bool = True
-    """Whether the result is corrected so that thick slices computed from it are the given ones."""
-    factor: Annotated[float, Field(gt=1, le=4)] | None = None
-    """How many times finer, where it is not a whole number: up to one less than the model's own factor, which is the
-    default."""
-    thick: Annotated[int, Field(ge=0, le=2)] | None = None
-    """For a model of planes: array axis across the slices; None takes the one with the largest spacing."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Enhancing one image, from beginning to end: for the command line, and as a job for `napari_medseg.jobs`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,34 +9,26 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from napari_medseg.errors import ConfigError, ReadError
-from napari_medseg.inference.restoration.classical import TITLES, ClassicalOptions, enhance_classically
-from napari_medseg.inference.restoration.cleaner import CleanerOptions, clean
-from napari_medseg.inference.restoration.finer import FinerOptions, Restored, refine
+from napari_medseg.inference.restoration.classical import enhance_classically
+from napari_medseg.inference.restoration.cleaner import clean
+from napari_medseg.inference.restoration.finer import Restored, refine
+from napari_medseg.inference.restoration.options import (
+    METHODS,
+    ClassicalOptions,
+    CleanerOptions,
+    EnhancedFiles,
+    FinerOptions,
+    OwnNoiseOptions,
+    OwnOptions,
+)
 from napari_medseg.io import read, write
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
-from napari_medseg.training.restoration.own import OwnOptions, refine_own
-from napari_medseg.training.restoration.own_noise import OwnNoiseOptions, clean_own
+from napari_medseg.training.restoration.own import refine_own
+from napari_medseg.training.restoration.own_noise import clean_own
 from napari_medseg.volume import Volume
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
-METHODS = ("superresolution", "denoise", *TITLES)
-"""What can be done without a trained model."""
-
-
-@dataclass(frozen=True)
-class EnhancedFiles:
-    """What enhancing an image left."""
-
-    image: Path
-    spread: Path | None
-    """Map of uncertainty, if there is one."""
-    bundle: Path | None
-    """The network that was learned, if it was to be kept."""
-    derivation: str
-    """What was done."""
-    report: dict[str, float]
-    """See `Restored.report`."""
 
 
 def enhance(

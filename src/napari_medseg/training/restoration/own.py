@@ -7,16 +7,15 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from math import ceil
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from napari_medseg.device import Precision, choose
+from napari_medseg.device import choose
 from napari_medseg.errors import DataError
-from napari_medseg.inference.restoration.finer import FinerOptions, Restored, Scale, plain_values, refine, thickest
+from napari_medseg.inference.restoration.finer import Restored, Scale, plain_values, refine, thickest
+from napari_medseg.inference.restoration.options import FinerOptions, OwnOptions
 from napari_medseg.models import Bundle, Intensity, ModelSpec, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.training.restoration.config import RestorationConfig
@@ -38,43 +37,6 @@ VIEWS_SHARE = 0.35
 """Most of the time that goes into applying the network."""
 REST_SHARE = 0.04
 """Of the time, for comparing with the thick slices and the like."""
-
-
-class OwnOptions(BaseModel):
-    """How to make thick slices thin with nothing but the volume itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    factor: Annotated[float, Field(gt=1, le=MOST)] | None = None
-    """How many times finer across the slices; None makes the voxels as long there as in the slices, at most 4 times
-    finer."""
-    spacing_mm: Annotated[float, Field(gt=0)] | None = None
-    """Distance between the new slices, instead of `factor`."""
-    thickness_mm: Annotated[float, Field(gt=0)] | None = None
-    """Thickness of a slice (full width at half maximum of its profile): smaller than the distance between slices where
-    there are gaps. None: as that distance."""
-    profile: Literal["gaussian", "box"] = "gaussian"
-    """How a slice weighs what it covers."""
-    thick: Annotated[int, Field(ge=0, le=2)] | None = None
-    """Array axis across the slices; None takes the one with the largest spacing."""
-    minutes: Annotated[float, Field(gt=0, le=1000)] | None = 4.0
-    """Time for learning and applying together; None: take `steps`."""
-    steps: Annotated[int, Field(ge=1)] = 4000
-    """Most steps of learning."""
-    features: Annotated[int, Field(ge=4, le=256)] = 32
-    """Channels of the network's hidden layers."""
-    blocks: Annotated[int, Field(ge=1, le=32)] = 6
-    """Residual blocks of the network."""
-    views: Annotated[int, Field(ge=1, le=4)] | None = None
-    """Ways of mirroring that are averaged in each of two orientations; None takes as many as there is time for."""
-    consistency: bool = True
-    """Whether the result is corrected so that thick slices computed from it are the given ones."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Everything random follows from it and the step's number."""
 
 
 def plan_axis(volume: Volume, options: OwnOptions) -> tuple[int, AxisSampling]:

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Generator
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
-from napari_medseg.device import Precision, choose
-from napari_medseg.inference.restoration.cleaner import CleanerOptions, clean
+from napari_medseg.device import choose
+from napari_medseg.inference.restoration.cleaner import clean
 from napari_medseg.inference.restoration.finer import Restored, plain_values
+from napari_medseg.inference.restoration.options import CleanerOptions, OwnNoiseOptions
 from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.training.restoration.config import EnhancementConfig
@@ -23,33 +22,6 @@ from napari_medseg.volume import Volume
 
 APPLY_SHARE = 0.3
 """Most of the time that goes into applying the network."""
-
-
-class OwnNoiseOptions(BaseModel):
-    """How to remove noise with nothing but the image itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    learning: Literal["recorrupted", "noise2void"] = "recorrupted"
-    """recorrupted: needs noise that is independent between voxels. noise2void: does not need to know its strength."""
-    noise: Literal["gaussian", "rician", "poisson"] = "gaussian"
-    """gaussian: most images. rician: magnitude images of MR. poisson: images that count photons."""
-    level: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of the noise in the image's unit; None estimates it."""
-    minutes: Annotated[float, Field(gt=0, le=1000)] | None = 2.0
-    """Time for learning and applying together; None: take `steps`."""
-    steps: Annotated[int, Field(ge=1)] = 3000
-    """Most steps of learning."""
-    neighbours: Annotated[int, Field(ge=0, le=4)] = 1
-    """Slices to each side that the network sees beside the one that it cleans."""
-    views: Annotated[int, Field(ge=1, le=4)] | None = None
-    """Ways of mirroring that are averaged; None takes as many as there is time for."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Everything random follows from it and the step's number."""
 
 
 def clean_own(
