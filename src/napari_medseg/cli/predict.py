@@ -54,30 +54,17 @@ def predict(
 
     A model for classification or detection writes predictions.csv instead.
     """
-    from napari_medseg.cli.classification import predict_classes
-    from napari_medseg.cli.restoration import predict_images
     from napari_medseg.cli.settings import build, parse
     from napari_medseg.inference import PredictOptions
     from napari_medseg.inference.cases import CasesResult, PredictRequest
 
     model = find_model(bundle) if not ensemble else find_ensemble([bundle, *ensemble])
-    if model.spec.task in ("superresolution", "enhancement"):
+    if model.spec.task != "segmentation":
         if cluster or cases or ensemble:
-            raise ConfigError("--cluster, --cases and --ensemble are not for images made finer.", "Leave them out.")
+            refused = "--cluster, --cases and --ensemble are for segmentation"
+            raise ConfigError(f"{refused}; {model.spec.name} is for {model.spec.task}.", "Leave them out.")
         told = {"settings": settings or [], "format": file_format, "json": as_json}
-        predict_images(model, sources, out_folder, told)
-        return
-    if model.spec.task == "classification":
-        if cluster or cases:
-            raise ConfigError("--cluster and --cases are not for a classification.", "Leave them out.")
-        predict_classes(model, sources, out_folder, settings or [], as_json, regions)
-        return
-    if model.spec.task == "detection":
-        from napari_medseg.cli.detection import predict_boxes
-
-        if cluster or cases:
-            raise ConfigError("--cluster and --cases are not for a detection.", "Leave them out.")
-        predict_boxes(model, sources, out_folder, settings or [], as_json)
+        _predict_otherwise(model, sources, out_folder, told, regions)
         return
     if regions is not None:
         raise ConfigError(f"--regions is for a classification; {model.spec.name} is not one.", "Leave it out.")
@@ -96,6 +83,25 @@ def predict(
     failed = len(problems) + len(result.failed)
     if failed:
         raise DataError(f"{failed} of {failed + len(done)} images could not be predicted on.", "See the lines above.")
+
+
+def _predict_otherwise(
+    model: "Bundle", sources: list[Path], folder: Path, told: dict[str, Any], regions: Path | None
+) -> None:
+    """Predict with a model that gives no label map."""
+    from napari_medseg.cli.classification import predict_classes
+    from napari_medseg.cli.detection import predict_boxes
+    from napari_medseg.cli.restoration import predict_images
+
+    if model.spec.task == "classification":
+        predict_classes(model, sources, folder, told["settings"], told["json"], regions)
+        return
+    if regions is not None:
+        raise ConfigError(f"--regions is for a classification; {model.spec.name} is not one.", "Leave it out.")
+    if model.spec.task == "detection":
+        predict_boxes(model, sources, folder, told["settings"], told["json"])
+    else:
+        predict_images(model, sources, folder, told)
 
 
 def _run(

@@ -135,7 +135,9 @@ def _looked_at(
         found = replace(found, edges=found.edges + np.array(tile.start))
         limits = np.array(tile.core)
         inside = (found.centres >= limits[:, 0]) & (found.centres <= limits[:, 1])
-        answers.append(merged(found.chosen(np.flatnonzero(inside.all(axis=1))), options.iou, options.merge, options.most))
+        answers.append(
+            merged(found.chosen(np.flatnonzero(inside.all(axis=1))), options.iou, options.merge, options.most)
+        )
     return answers
 
 
