@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_medseg.data.labelled.answers import Classified
 from napari_medseg.data.labelled.listing import open_npz
 from napari_medseg.evaluate.classification import scores_of
-from napari_medseg.inference.classify import Classified, classify
+from napari_medseg.inference.classify import classify
 from napari_medseg.models import Bundle
 from napari_medseg.progress import EpochEnd, Finished
 from napari_medseg.training import train

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from napari_medseg.data.labelled import Pictures
+from napari_medseg.data.labelled.answers import Classified, rows_of
 from napari_medseg.errors import BundleError, Cancelled, ConfigError
 from napari_medseg.inference import predict
-from napari_medseg.inference.classify import Classified, classify, rows_of
+from napari_medseg.inference.classify import classify
 from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.tasks.kinds.classification import Classification
@@ -83,9 +84,13 @@ def test_a_planted_cue_is_learnt_and_predicted(tmp_path):
 
 
 def test_a_run_that_broke_off_ends_in_the_same_weights(tmp_path):
-    whole = start(tmp_path, "whole", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways")
+    whole = start(
+        tmp_path, "whole", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways"
+    )
     *_, finished = train(whole)
-    broken = start(tmp_path, "broken", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways")
+    broken = start(
+        tmp_path, "broken", epochs=2, checkpoint_seconds=0, mixup=0.2, cutmix=0.5, randaugment=1, flips="sideways"
+    )
     with pytest.raises(Cancelled):
         cancel_after(broken, 4)
     *_, again = train(broken, resume=True)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from napari_medseg.data.labelled import Pictures
+from napari_medseg.data.labelled.answers import rows_of
 from napari_medseg.errors import ConfigError
-from napari_medseg.inference.classify import classify, rows_of
+from napari_medseg.inference.classify import classify
 from napari_medseg.inference.classify_sources import chosen_pictures
 from napari_medseg.io import write
 from napari_medseg.models import Bundle, build

@@ -77,7 +77,8 @@ def predict_classes(
     DataError
         If there is no image, or one could not be predicted on; the answers for the others are written.
     """
-    from napari_medseg.inference.classify import Classified, classify, rows_of, write_rows
+    from napari_medseg.data.labelled.answers import Classified, rows_of, write_rows
+    from napari_medseg.inference.classify import classify
     from napari_medseg.inference.classify_sources import chosen_pictures
 
     values = parse(settings)

@@ -95,10 +95,15 @@ def new_figure(columns: int, height_inches: float) -> "tuple[Figure, list[Axes]]
     figure = Figure(figsize=(11 if columns > 1 else 6.5, max(height_inches, 2.0)), layout="constrained")
     axes = list(figure.subplots(1, columns, squeeze=False)[0])
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="#eef1f5")
-        axis.set_axisbelow(True)
+        plain(axis)
     return figure, axes
+
+
+def plain(axis: "Axes") -> None:
+    """Leave out what says nothing in a plot."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(color="#eef1f5")
+    axis.set_axisbelow(True)
 
 
 def svg_text(figure: "Figure") -> str:

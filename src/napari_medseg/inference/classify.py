@@ -1,11 +1,7 @@
 """One answer per image: what a classification network sees, and what it says."""
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,13 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from napari_medseg.data.labelled.answers import answers_of
+from napari_medseg.data.labelled.answers import Classified
 from napari_medseg.data.labelled.images import Pictures, with_channels
 from napari_medseg.data.labelled.table import SLICE_MARK
 from napari_medseg.device import choose, compute_dtype
 from napari_medseg.errors import BundleError, DataError, MedsegError
 from napari_medseg.inference.preprocess import transform_named
-from napari_medseg.io.writing import replacing
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.configs import intensity_transform
 from napari_medseg.models.covariates import encode
@@ -82,16 +77,6 @@ def normalised(image: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
 def batch_size(spec: ModelSpec) -> int:
     """Return how many images are predicted on together."""
     return max(1, min(256, BATCH_VALUES // (spec.channels * int(np.prod(spec.patch_size)))))
-
-
-@dataclass(frozen=True, eq=False)
-class Classified:
-    """Answers for images; those that could not be read have nan."""
-
-    names: tuple[str, ...]
-    """Of images, and of slices and regions as ``image:slice`` and ``image#region``."""
-    probabilities: NDArray[np.float64]
-    """(image, class)"""
 
 
 def classify(
@@ -244,28 +229,3 @@ def probabilities(logits: torch.Tensor, temperature: float, output: OutputKind =
     if output != "several":
         found = found / found.sum(axis=1, keepdims=True)
     return np.asarray(found, np.float64)
-
-
-def rows_of(found: Classified, spec: ModelSpec) -> list[list[str]]:
-    """Return the lines of ``predictions.csv``: ``image,predicted,p_<class>...``, headings first.
-
-    Several classes have a bar between them. Images without an answer are left out.
-    """
-    classes = [c.name for c in spec.classes]
-    lines = [["image", "predicted", *(f"p_{name}" for name in classes)]]
-    usable = [bool(np.isfinite(values).all()) for values in found.probabilities]
-    words = answers_of(found.probabilities, classes, spec.output)
-    for name, values, word, fine in zip(found.names, found.probabilities, words, usable, strict=True):
-        if fine:
-            lines.append([name, word, *(f"{value:.6g}" for value in values)])
-    return lines
-
-
-def write_rows(rows: Sequence[Sequence[str]], path: Path) -> Path:
-    """Write a table as CSV, whole or not at all, and return its path."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-    return path

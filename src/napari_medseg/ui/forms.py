@@ -7,9 +7,10 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, Union, cast, get_args, get_origin
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox, Widget
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, SpinBox, Widget
 from magicgui.widgets.bases import BaseValueWidget
 from psygnal import Signal, SignalInstance
 from pydantic import BaseModel, ValidationError
@@ -242,8 +243,12 @@ def _placeholder(annotation: object, bounds: Bounds) -> object:
     if origin is Literal:
         return arguments[0]
     low = bounds.get("ge", bounds.get("gt", 0) + 1)
-    starts: dict[object, object] = {int: int(low), float: float(low), bool: False, str: "", tuple: ()}
+    starts: dict[object, object] = {int: int(low), float: float(low), bool: False, str: "", tuple: (), Path: Path()}
     return starts[origin or annotation]
+
+
+def _path(_bounds: Bounds, value: object) -> Editor:
+    return _holding(FileEdit(mode="d"), value)
 
 
 def _sequence(_bounds: Bounds, value: object) -> Editor:
@@ -282,5 +287,6 @@ EDITORS: dict[object, Callable[[Bounds, object], Editor]] = {
     int: _integer,
     float: _number,
     str: _text,
+    Path: _path,
     tuple: _sequence,
 }

@@ -66,7 +66,8 @@ def cross_validation(
     MedsegError
         If the images or the settings do not serve.
     """
-    from napari_medseg.inference.classify import Classified, classify, rows_of, write_rows
+    from napari_medseg.data.labelled.answers import Classified, rows_of, write_rows
+    from napari_medseg.inference.classify import classify
     from napari_medseg.training import train
 
     if folds < 2:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from napari_medseg.inference.classify import Classified, probabilities, rows_of, write_rows
+from napari_medseg.data.labelled.answers import Classified, rows_of, write_rows
+from napari_medseg.inference.classify import probabilities
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Saved, Step
 from napari_medseg.tasks.kinds.classification import Classification, balanced_weights, presence_weights

@@ -51,6 +51,39 @@ def region_box(shapes: "Shapes", image: "Image") -> tuple[tuple[int, int], ...]:
     return tuple(box)
 
 
+def shape_boxes(shapes: "Shapes", image: "Image") -> list[tuple[slice, ...]]:
+    """Return the box of an image's voxels around each shape.
+
+    Along an axis on which a shape is flat, its box is one voxel thick.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Any shapes, drawn anywhere in the world.
+    image : Image
+        Whose voxels.
+
+    Raises
+    ------
+    DataError
+        If there is no shape, or one does not touch the image.
+    """
+    if not len(shapes.data):
+        raise DataError(f"{shapes.name} holds no shape.", "Draw a rectangle around each region.")
+    edges = layer_tag(image).volume.spatial_shape
+    found = []
+    for number, points in enumerate(shapes.data, start=1):
+        corners = _in_voxels(shapes, np.asarray(points), image)
+        sides = []
+        for first, last, count in zip(corners.min(axis=0), corners.max(axis=0), edges, strict=True):
+            start = max(int(np.floor(first + 0.5)), 0)
+            sides.append(slice(start, min(max(int(np.ceil(last - 0.5)), start) + 1, count)))
+        if any(side.start >= side.stop for side in sides):
+            raise DataError(f"Shape {number} of {shapes.name} does not lie on {image.name}.", "Draw it on the image.")
+        found.append(tuple(sides))
+    return found
+
+
 def _in_voxels(shapes: "Shapes", points: "NDArray[np.floating]", image: "Image") -> "NDArray[np.float64]":
     """Return where points of a shapes layer are among the voxels of the image's own grid."""
     count = len(layer_tag(image).volume.spatial_axes)

@@ -20,6 +20,8 @@ class BundleChoice(QComboBox):
         Words of a first entry that stands for no model; none if empty.
     parent : QWidget, optional
         Owner.
+    tasks : tuple of str
+        Models for other tasks are neither listed nor opened; all are if empty.
     """
 
     chosen = Signal(object)
@@ -27,8 +29,9 @@ class BundleChoice(QComboBox):
     refused = Signal(object)
     """A folder that the user opened is no model; the `BundleError`."""
 
-    def __init__(self, scratch: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, scratch: str = "", parent: QWidget | None = None, tasks: tuple[str, ...] = ()) -> None:
         super().__init__(parent)
+        self._tasks = tasks
         self._scratch = scratch
         self._opened: dict[Path, Bundle] = {}
         self._current: Bundle | None = None
@@ -44,7 +47,8 @@ class BundleChoice(QComboBox):
 
     def refresh(self) -> None:
         """Read the library again and keep the choice, if it is still there."""
-        known = {bundle.path: bundle for bundle in (*library(), *self._opened.values())}
+        found = (*library(), *self._opened.values())
+        known = {bundle.path: bundle for bundle in found if not self._tasks or bundle.spec.task in self._tasks}
         with QSignalBlocker(self):
             self.clear()
             if self._scratch:
@@ -77,7 +81,11 @@ class BundleChoice(QComboBox):
     def open(self, folder: Path) -> None:
         """Choose the model in `folder`; announces `refused` if there is none."""
         try:
-            self.choose(Bundle.load(folder))
+            bundle = Bundle.load(folder)
+            if self._tasks and bundle.spec.task not in self._tasks:
+                words = " or ".join(self._tasks)
+                raise BundleError(f"{bundle.spec.name} is a model for {bundle.spec.task}.", f"Choose one for {words}.")
+            self.choose(bundle)
         except BundleError as error:
             self.refused.emit(error)
 

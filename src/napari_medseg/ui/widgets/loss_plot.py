@@ -11,20 +11,24 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_medseg.progress import EpochEnd, Event, Step
 
 HEIGHT = 110
+COST = "cross_entropy"
+"""The one score that is no share."""
 SMOOTHING = 0.9
 """Share of the old value in the running mean of the loss."""
 
 
 class LossPlot(QWidget):
-    """Two plots under one another with a common step axis: training loss, and Dice on held-out voxels.
+    """Two plots under one another with a common step axis: training loss, and scores on what was held out.
 
     Parameters
     ----------
     parent : QWidget, optional
         Owner.
+    title : str
+        Of the scores.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, title: str = "Dice") -> None:
         super().__init__(parent)
         self.steps: list[int] = []
         self.losses: list[float] = []
@@ -33,7 +37,7 @@ class LossPlot(QWidget):
         self._colors: Mapping[str, str] = {}
         self._plots: tuple[pg.PlotWidget, ...] = ()
         self._loss = _plot(self, "Loss")
-        self._dice = _plot(self, "Dice", top=1.0)
+        self._dice = _plot(self, title, top=1.0)
         self._dice.setLabel("bottom", "Step")
         self._dice.setFixedHeight(HEIGHT + 20)
         self._dice.setXLink(self._loss)
@@ -47,7 +51,7 @@ class LossPlot(QWidget):
         layout.addWidget(self._loss)
         layout.addWidget(self._dice)
         self._loss.setToolTip("Loss of each step (grey) and its running mean; lower is better")
-        self._dice.setToolTip("Overlap with annotated voxels that were kept out of training; 1 is perfect")
+        self._dice.setToolTip("Scores on what was kept out of training; 1 is perfect")
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Follow napari's theme."""
@@ -77,7 +81,8 @@ class LossPlot(QWidget):
         if isinstance(event, Step):
             self._add_loss(event.step, event.loss)
         elif isinstance(event, EpochEnd):
-            for name, dice in (event.dice or {}).items():
+            shares = {name: value for name, value in (event.scores or {}).items() if name != COST}
+            for name, dice in (event.dice or shares).items():
                 self._add_dice(name, event.step, dice)
 
     def _add_loss(self, step: int, loss: float) -> None:
@@ -124,6 +129,7 @@ def _plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidge
     plot.setFixedHeight(HEIGHT)
     plot.setLabel("left", title)
     plot.getAxis("left").setWidth(46)
+    plot.getAxis("left").enableAutoSIPrefix(False)
     plot.showGrid(x=False, y=True, alpha=0.2)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)

@@ -41,7 +41,7 @@ class NumberTable(QTableWidget):
         rows : sequence of mapping
             Cells by heading; ``"class"`` is the first column, a ``"value"`` is left out. None hides the table.
         colors : mapping of str to str
-            ``#rrggbb`` by class name.
+            ``#rrggbb`` by class name; empty for rows that are no classes.
         """
         headings = [heading for heading in (rows[0] if rows else {}) if heading not in ("class", "value")]
         self.setColumnCount(1 + len(headings) if rows else 0)
@@ -49,7 +49,10 @@ class NumberTable(QTableWidget):
         self.setRowCount(len(rows))
         for number, row in enumerate(rows):
             name = str(row["class"])
-            self.setItem(number, 0, QTableWidgetItem(swatch(colors.get(name, "#808080"), 12), name))
+            item = QTableWidgetItem(name)
+            if colors:
+                item.setIcon(swatch(colors.get(name, "#808080"), 12))
+            self.setItem(number, 0, item)
             for column, heading in enumerate(headings, start=1):
                 item = QTableWidgetItem(number_text(row[heading]))
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
