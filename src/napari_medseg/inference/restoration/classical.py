@@ -65,7 +65,7 @@ def enhance_classically(
         name=f"{volume.name} {TITLES[options.method].lower()} ({SYNTHESISED})",
         derivation=f"SYNTHESISED: {said}; root mean square of the change: {change:.3g}{unit}.",
     )
-    yield Finished(Restored(image, None, report))
+    yield Finished(Restored(TITLES[options.method].lower(), image, None, report))
 
 
 Result = tuple[NDArray[np.float32], str]

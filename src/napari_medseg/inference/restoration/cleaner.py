@@ -99,7 +99,7 @@ def _restored(
     name = f"{volume.name} denoised ({SYNTHESISED})"
     image = replace(volume, data=as_before(result, volume), name=name, derivation=said)
     if spread is None:
-        return Restored(image, None, report)
+        return Restored("denoised", image, None, report)
     about = f"Standard deviation of several answers of the model {model} for the same place."
     other = replace(volume, data=spread, name=f"{volume.name} denoised: uncertainty", derivation=about, window=None)
-    return Restored(image, other, report)
+    return Restored("denoised", image, other, report)

@@ -26,6 +26,8 @@ SYNTHESISED = "synthesised"
 class Restored:
     """An image that was computed from another."""
 
+    title: str
+    """What was done, in a word or two."""
     image: Volume
     """The result; `Volume.derivation` says what was done."""
     spread: Volume | None
@@ -241,11 +243,11 @@ def _restored(
     name = f"{volume.name} finer ({SYNTHESISED})"
     image = replace(volume, data=as_before(made, volume), geometry=grid, name=name, derivation=said)
     if spread is None:
-        return Restored(image, None, report)
+        return Restored("finer", image, None, report)
     about = f"Standard deviation of {report['views']:g} answers of the model {model} for the same place."
     name = f"{volume.name} finer: uncertainty"
     other = replace(volume, data=spread, geometry=grid, name=name, derivation=about, window=None)
-    return Restored(image, other, report)
+    return Restored("finer", image, other, report)
 
 
 def as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:

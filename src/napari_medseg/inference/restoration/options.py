@@ -149,7 +149,9 @@ class EnhancedFiles:
     """Map of uncertainty, if there is one."""
     bundle: Path | None
     """The network that was learned, if it was to be kept."""
+    title: str
+    """What was done, in a word or two."""
     derivation: str
-    """What was done."""
+    """What was done, in a sentence."""
     report: dict[str, float]
     """See `Restored.report`."""

@@ -167,7 +167,7 @@ def saved(restored: Restored, bundle: Bundle | None, out: Path, keep: Path | Non
         stem, dot, suffix = out.name.partition(".")
         spread = write(restored.spread, out.with_name(f"{stem}-uncertainty{dot}{suffix or '.nii.gz'}"))
     kept = None if bundle is None or keep is None else bundle.save(keep).path
-    return EnhancedFiles(out, spread, kept, restored.image.derivation, restored.report)
+    return EnhancedFiles(out, spread, kept, restored.title, restored.image.derivation, restored.report)
 
 
 def _read_one(path: Path, control: Control) -> Volume:

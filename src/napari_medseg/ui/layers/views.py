@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+    from numpy.typing import NDArray
 
 Plane = Literal["axial", "coronal", "sagittal"]
 ORDERS: dict[Plane, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Order of the viewer's last three axes: the one across the plane, then the one down and the one across the screen."""
+
+
+BOX_VOXELS, BOX_SLICES = 128, 48
+"""Size of the part of an image that is worked on first."""
 
 
 def show_plane(viewer: "ViewerModel", plane: Plane) -> None:
@@ -89,18 +94,23 @@ def go_to(viewer: "ViewerModel", layer: "Image | Labels", voxel: "Sequence[int]"
     centre : bool
         Whether to bring the voxel to the middle of the canvas, too.
     """
+    world = world_of(viewer, layer, voxel)
+    axes = range(viewer.dims.ndim - len(world), viewer.dims.ndim)
+    viewer.dims.set_point(list(axes), [float(place) for place in world])
+    if centre:
+        shown = [float(world[axis - viewer.dims.ndim]) for axis in viewer.dims.displayed[-2:]]
+        viewer.scene.camera.center = (*viewer.scene.camera.center[:-2], *shown)
+
+
+def world_of(viewer: "ViewerModel", layer: "Image | Labels", voxel: "Sequence[float]") -> "NDArray[np.float64]":
+    """Return where in the world a voxel of a layer's volume is, along its spatial axes; its index may be a fraction."""
     tag = layer_tag(layer)
     index = np.array(voxel, dtype=np.float64)
     if tag.shown_on is not None and tag.geometry is not None:
         index = tag.shown_on.to_index(tag.geometry @ index)
     whole = np.array(layer.world_to_data(viewer.dims.point), dtype=np.float64)
     whole[-len(index) :] = index
-    world = np.array(layer.data_to_world(whole))
-    axes = range(viewer.dims.ndim - len(index), viewer.dims.ndim)
-    viewer.dims.set_point(list(axes), [float(place) for place in world[-len(index) :]])
-    if centre:
-        shown = [world[axis - viewer.dims.ndim] for axis in viewer.dims.displayed[-2:]]
-        viewer.scene.camera.center = (*viewer.scene.camera.center[:-2], *map(float, shown))
+    return np.array(layer.data_to_world(whole), dtype=np.float64)[-len(index) :]
 
 
 def go_to_slice(viewer: "ViewerModel", layer: "Image | Labels", axis: int, index: int) -> None:
@@ -117,3 +127,36 @@ def _across(viewer: "ViewerModel", count: int) -> int:
     order = [axis for axis in viewer.dims.order if axis in spatial]
     hidden = [axis for axis in viewer.dims.not_displayed if axis in spatial]
     return int((hidden or order)[-1 if hidden else 0]) - spatial.start
+
+
+def visible_box(viewer: "ViewerModel", layer: "Image") -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the start and stop, on the volume's own grid, of what is in view, with some slices around it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer is.
+    layer : Image
+        Any.
+
+    Returns
+    -------
+    start, stop : tuple of int
+        One number per axis of space; at most `BOX_VOXELS` voxels long across the view, and `BOX_SLICES` slices.
+    """
+    shape = layer_tag(layer).volume.spatial_shape
+    if len(shape) == 3:
+        across, _ = visible_slice(viewer, layer)
+    else:
+        across = -1
+    world = list(viewer.dims.point)
+    for axis, place in zip(
+        viewer.dims.displayed, viewer.scene.camera.center[-len(viewer.dims.displayed) :], strict=True
+    ):
+        world[axis] = place
+    centre = voxel_at(viewer, layer, world)
+    lengths = [min(n, BOX_SLICES if axis == across else BOX_VOXELS) for axis, n in enumerate(shape)]
+    start = tuple(
+        int(np.clip(at - length // 2, 0, n - length)) for at, length, n in zip(centre, lengths, shape, strict=True)
+    )
+    return start, tuple(a + length for a, length in zip(start, lengths, strict=True))

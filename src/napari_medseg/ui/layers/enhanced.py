@@ -1,0 +1,99 @@
+"""A computed image beside the one that it was made from."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.ui.layers.adding import add_layers
+from napari_medseg.ui.layers.images import to_layer_tuples
+from napari_medseg.ui.layers.tag import frame_of
+from napari_medseg.volume import Volume
+from napari_medseg.volume.sampling import AxisSampling, finer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+ENHANCED = "napari_medseg_enhanced"
+"""Where a computed layer says what was done, in ``layer.metadata``: text and plain numbers."""
+DIFFERENCE_LOOK = {"colormap": "PiYG", "blending": "translucent", "visible": False}
+UNCERTAIN_LOOK = {"colormap": "inferno", "blending": "translucent", "visible": False}
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """The images that come of one enhancement."""
+
+    result: Volume
+    difference: Volume
+    """Result minus the original, which is interpolated where the result is finer."""
+    spread: Volume | None
+    """Where the result is uncertain."""
+    report: dict[str, float]
+
+
+def enhanced_of(original: Volume, result: Volume, spread: Volume | None, report: dict[str, float]) -> Enhanced:
+    """Return the images to be shown.
+
+    Parameters
+    ----------
+    original : Volume
+        What was enhanced, or the part of it that was.
+    result : Volume
+        What came of it, on the same grid or a finer one over the same place.
+    spread : Volume, optional
+        Map of uncertainty, on the result's grid.
+    report : dict
+        What is known of the result.
+    """
+    pairs = zip(result.spatial_shape, original.spatial_shape, strict=True)
+    axes = [AxisSampling(fine / coarse) for fine, coarse in pairs]
+    before = finer(np.asarray(original.data).astype(np.float32), axes)
+    difference = np.asarray(result.data).astype(np.float32) - before
+    largest = float(np.quantile(np.abs(difference), 0.999)) or 1.0
+    name = f"{original.name} difference"
+    shown = replace(result, data=difference, name=name, window=(-largest, largest), derivation="Result minus original")
+    top = 0.0 if spread is None else float(np.quantile(np.asarray(spread.data), 0.999)) or 1.0
+    return Enhanced(result, shown, None if spread is None else replace(spread, window=(0.0, top)), report)
+
+
+def add_enhanced(viewer: "ViewerModel", original: "Image", found: Enhanced) -> "Image":
+    """Show a computed image above its original with one contrast for both, and the maps, hidden, above it.
+
+    A result of the same name is replaced. The layer's metadata says that and how it was computed.
+    """
+    for name in (found.result.name, found.difference.name, found.spread.name if found.spread else ""):
+        for old in [layer for layer in viewer.layers if layer.name == name and ENHANCED in layer.metadata]:
+            viewer.layers.remove(old)
+    frame = frame_of(viewer.layers)
+    looks = [(found.difference, DIFFERENCE_LOOK), (found.spread, UNCERTAIN_LOOK), (found.result, {})]
+    added: list[Layer] = []
+    for volume, look in looks:
+        if volume is None:
+            continue
+        ((data, about, kind),) = to_layer_tuples(volume, frame)
+        about["metadata"] = {**about["metadata"], ENHANCED: {"derivation": volume.derivation, **found.report}}
+        if volume is found.result:
+            about["contrast_limits"] = original.contrast_limits
+            about["colormap"] = original.colormap.name
+        added += add_layers(viewer, [(data, about | look, kind)])
+    result = added[-1]
+    viewer.layers.link_layers([original, result], ("contrast_limits", "gamma"))
+    viewer.layers.selection.active = result
+    return result  # type: ignore[return-value]  # of an image volume
+
+
+def is_enhanced(layer: object) -> bool:
+    """Return whether a layer was computed by `add_enhanced`."""
+    return ENHANCED in getattr(layer, "metadata", {})
+
+
+def compare_side_by_side(viewer: "ViewerModel", wanted: bool) -> None:
+    """Show original, result, difference and uncertainty in a grid, or the result alone above the original."""
+    maps = [layer for layer in viewer.layers if is_enhanced(layer) and "synthesised" not in layer.name]
+    for layer in maps:
+        layer.visible = wanted
+    viewer.canvas.grid.stride = 1
+    viewer.canvas.grid.enabled = wanted
+    viewer.reset_view()

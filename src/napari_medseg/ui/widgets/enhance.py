@@ -1,0 +1,237 @@
+"""The Enhance dock widget: thinner slices, less noise, and how good an image is."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from napari_medseg.errors import ConfigError, MedsegError
+from napari_medseg.evaluate.quality import QualityReport, assess
+from napari_medseg.inference.restoration.options import EnhancedFiles
+from napari_medseg.io import read
+from napari_medseg.jobs import local_engine
+from napari_medseg.ui.background import in_background
+from napari_medseg.ui.folders import new_scratch_file, tidy
+from napari_medseg.ui.layers import image_volume
+from napari_medseg.ui.layers.enhanced import Enhanced, add_enhanced, compare_side_by_side, enhanced_of, is_enhanced
+from napari_medseg.ui.layers.views import visible_box
+from napari_medseg.ui.wheel import IgnoreWheel
+from napari_medseg.ui.widgets.bundle_choice import BundleChoice
+from napari_medseg.ui.widgets.device_choice import DeviceChoice
+from napari_medseg.ui.widgets.enhance_setup import EnhanceSetup
+from napari_medseg.ui.widgets.file_job import FileJob, FileTask
+from napari_medseg.ui.widgets.job_panel import JobPanel
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
+from napari_medseg.ui.widgets.section import add_row, reveal, rows, scrolling
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    import napari
+
+TARGET = "napari_medseg.training.restoration.jobs:enhance_file"
+TASKS = ("superresolution", "enhancement")
+WORDS = {
+    "residual": "Thick slices of the result differ from the measured ones by",
+    "noise": "Noise of the image",
+    "removed": "Removed (root mean square)",
+    "changed": "Changed by (root mean square)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    image: Image
+    part: tuple[tuple[int, ...], tuple[int, ...]] | None
+    """Start and stop, where only a part is enhanced."""
+
+
+class EnhanceWidget(QWidget):
+    """Choose an image and a way, look at a preview, run, compare.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer it works on.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._asked: _Asked | None = None
+        self.panel = JobPanel(parent=self)
+        self._job = FileJob(self.panel, self)
+        self.image = LayerChoice(napari_viewer, _is_original, self)
+        self.image.setToolTip("The image layer to enhance")
+        self.setup = EnhanceSetup(self)
+        self.model = BundleChoice(parent=self, tasks=TASKS)
+        self.model.setToolTip("A model for super-resolution or enhancement: from your library, or any model folder")
+        self.device = DeviceChoice(self)
+        self.preview_button = QPushButton("Preview", self)
+        self.preview_button.setToolTip("Enhance what is in view, and some slices around it, in about half a minute")
+        self.run_button = QPushButton("Enhance", self)
+        self.run_button.setToolTip("Enhance the whole image in the background")
+        self.quality_button = QPushButton("Quality", self)
+        self.quality_button.setToolTip("Measure noise, sharpness and the like, and say what may harm other tasks")
+        self.compare = QCheckBox("Side by side, with difference and uncertainty", self)
+        self.compare.setToolTip("Show original, result, difference and uncertainty in a grid")
+        self.facts = QLabel(self)
+        self.facts.setWordWrap(True)
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
+        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._lay_out()
+        self._connect()
+        local_engine().start()
+        self.device.ask()
+        in_background(tidy, self._refresh, self.panel.show_error)
+        self._refresh()
+
+    def run(self, _checked: bool = False, *, preview: bool = False) -> None:
+        """Enhance the chosen image, or the part of it that is in view."""
+        try:
+            image, bundle = self.image.layer, self.model.bundle
+            if not isinstance(image, Image):
+                raise ConfigError("There is no image.", "Open one.")
+            by_model = self.setup.way.method == "model"
+            if by_model and bundle is None:
+                raise ConfigError("There is no model.", "Train one, or open its folder.")
+            task = bundle.spec.task if by_model and bundle is not None else None
+            request: dict[str, object] = {
+                "method": self.setup.way.method,
+                "settings": dict(self.setup.settings(self.device.device, task, preview)),
+            }
+            part = visible_box(self._viewer, image) if preview else None
+            if part is not None:
+                request["start"], request["stop"] = part
+            arguments = {"request": request, "out": new_scratch_file()}
+            arguments["model"] = bundle.path if by_model and bundle is not None else None
+            self._asked = _Asked(image, part)
+            volumes = {"image": partial(image_volume, image)}
+            self._job.start(FileTask(TARGET, volumes, arguments, "Copying the image for the worker", exclusive=True))
+        except MedsegError as error:
+            self.panel.show_error(error)
+
+    def assess(self) -> None:
+        """Measure the quality of the chosen image."""
+        image = self.image.layer
+        if isinstance(image, Image):
+            self.quality_button.setEnabled(False)
+            in_background(partial(_assess, image), self._show_quality, self._on_no_quality)
+
+    def _lay_out(self) -> None:
+        content = scrolling(self)
+        form = rows(("Image", self.image), ("Way", self.setup.way_choice))
+        add_row(form, "Model", self.model)
+        add_row(form, "Device", self.device)
+        self._form = form
+        content.addLayout(form)
+        content.addWidget(self.setup)
+        buttons = QHBoxLayout()
+        for button in (self.quality_button, self.preview_button, self.run_button):
+            buttons.addWidget(button, 1)
+        content.addLayout(buttons)
+        for part in (self.panel, self.compare, self.facts):
+            content.addWidget(part)
+        content.addStretch(1)
+        IgnoreWheel(self).guard(self)
+
+    def _connect(self) -> None:
+        self.run_button.clicked.connect(self.run)
+        self.preview_button.clicked.connect(partial(self.run, preview=True))
+        self.quality_button.clicked.connect(self.assess)
+        self.compare.toggled.connect(partial(compare_side_by_side, self._viewer))
+        self.setup.way_choice.currentIndexChanged.connect(self._refresh)
+        self.model.refused.connect(self.panel.show_error)
+        self.model.chosen.connect(self._refresh)
+        self.image.layer_changed.connect(self._refresh)
+        self.panel.started.connect(self._refresh)
+        self.panel.ended.connect(self._refresh)
+        self._job.done.connect(self._on_done)
+
+    def _refresh(self, _change: object = None) -> None:
+        by_model = self.setup.way.method == "model"
+        self._form.setRowVisible(self.model, by_model)
+        self.device.setEnabled(self.setup.way.method in ("superresolution", "denoise", "model"))
+        here = self.image.layer is not None
+        ready = here and not self.panel.busy and not (by_model and self.model.bundle is None)
+        for button in (self.run_button, self.preview_button):
+            button.setEnabled(ready)
+        self.quality_button.setEnabled(here)
+
+    def _on_done(self, files: EnhancedFiles) -> None:
+        if self._asked is not None:
+            in_background(partial(_load, self._asked, files), partial(self._show, self._asked), self.panel.show_error)
+
+    def _show(self, asked: _Asked, found: Enhanced) -> None:
+        if asked.image not in self._viewer.layers:
+            self.panel.show_error(MedsegError(f"{asked.image.name} was removed meanwhile.", "Add it and repeat."))
+            return
+        add_enhanced(self._viewer, asked.image, found)
+        compare_side_by_side(self._viewer, self.compare.isChecked())
+        self.facts.setText(_facts(found))
+        reveal(self.facts)
+
+    def _show_quality(self, report: QualityReport) -> None:
+        self._refresh()
+        self.facts.setText(_quality(report))
+        reveal(self.facts)
+
+    def _on_no_quality(self, error: MedsegError) -> None:
+        self._refresh()
+        self.panel.show_error(error)
+
+
+def _is_original(layer: object) -> bool:
+    """Return whether a layer is an image, and not what was computed from one to look at."""
+    return is_image(layer) and not is_enhanced(layer)
+
+
+def _assess(image: Image) -> QualityReport:
+    return assess(image_volume(image))
+
+
+def _load(asked: _Asked, files: EnhancedFiles) -> Enhanced:
+    original = image_volume(asked.image)
+    what = "preview" if asked.part else files.title
+    if asked.part is not None:
+        start, stop = asked.part
+        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        grid = None if original.geometry is None else original.geometry.cropped(start, stop)
+        original = replace(original, data=np.asarray(original.data)[box], geometry=grid)
+    (result,) = read(files.image)
+    name = f"{original.name} {what} (synthesised)"
+    result = replace(
+        original, data=np.array(result.data), geometry=result.geometry, name=name, derivation=files.derivation
+    )
+    return enhanced_of(original, result, _spread(files, original), files.report)
+
+
+def _spread(files: EnhancedFiles, original: Volume) -> Volume | None:
+    if files.spread is None:
+        return None
+    (found,) = read(files.spread)
+    return replace(found, data=np.array(found.data), name=f"{original.name} uncertainty")
+
+
+def _facts(found: Enhanced) -> str:
+    unit = f" {found.result.units}" if found.result.units else ""
+    lines = [f"<b>{escape(found.result.name)}</b>", escape(found.result.derivation)]
+    lines += [f"{words}: {found.report[key]:.3g}{unit}" for key, words in WORDS.items() if key in found.report]
+    return "<br>".join(lines)
+
+
+def _quality(report: QualityReport) -> str:
+    numbers = {
+        "Signal to noise": report.snr,
+        "Contrast to noise": report.cnr,
+        "Sharpness": report.sharpness,
+        "Largest over smallest spacing": report.anisotropy,
+    }
+    lines = [f"<b>{escape(report.name)}</b>"]
+    lines += [f"{words}: {'unknown' if value is None else f'{value:.3g}'}" for words, value in numbers.items()]
+    lines += [f"• {escape(finding)}" for finding in report.findings or ("Nothing was found that harms other tasks.",)]
+    return "<br>".join(lines)
