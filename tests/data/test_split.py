@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from napari_medseg.data import UNLABELLED, Sample, make_sample
-from napari_medseg.data.split import GAP, hold_out, near
+from napari_medseg.data.split import GAP, hold_out, near, patients_of
 from napari_medseg.volume import LabelClass
 
 CLASSES = tuple(LabelClass(value=k, name=f"class {k}") for k in range(3))
@@ -40,7 +40,7 @@ def test_every_class_is_trained_on_and_validated() -> None:
 def test_training_keeps_its_distance_from_validation(seed: int) -> None:
     sample = sample_of(strokes(seed, per_class=60))
     held_out = hold_out([sample], 0.15, seed)
-    distance = ndimage.distance_transform_cdt(~held_out.masks["a"], metric="taxicab")
+    distance = ndimage.distance_transform_cdt(~held_out.masks["a"], metric="chessboard")
     assert distance[held_out.training_target(sample) != UNLABELLED].min() > GAP
     validation = held_out.validation_target(sample)
     assert validation is not None
@@ -103,11 +103,14 @@ def test_one_finished_volume_is_split_into_large_blocks() -> None:
 
 def finished_patients() -> list[Sample]:
     rng = np.random.default_rng(0)
-    return [
+    samples = [
         sample_of(rng.integers(0, 3, (4, 4, 4)), f"{group}{visit}", group, "dense")
         for group in "abcdefgh"
         for visit in (1, 2)
     ]
+    for number, sample in enumerate(samples):
+        sample.image[...] = number
+    return samples
 
 
 def test_with_several_finished_patients_whole_patients_are_held_out() -> None:
@@ -129,8 +132,51 @@ def test_the_only_patient_with_a_class_is_trained_on() -> None:
         assert not {"c1", "c2"} & hold_out(samples, 0.25, seed).masks.keys()
 
 
-def test_nearness_is_counted_in_steps_between_voxels() -> None:
+def test_nearness_is_counted_in_voxels_along_each_axis() -> None:
     mask = np.zeros((7, 7, 7), bool)
     mask[3, 3, 3] = True
-    steps = np.abs(np.indices(mask.shape) - 3).sum(axis=0)
+    steps = np.abs(np.indices(mask.shape) - 3).max(axis=0)
     np.testing.assert_array_equal(near(mask), steps <= GAP)
+
+
+def test_what_is_held_out_lies_in_its_blocks_and_nothing_else_does() -> None:
+    sample = sample_of(strokes())
+    held_out = hold_out([sample], 0.15, seed=0)
+    assert held_out.unit == "block"
+    found = np.zeros(sample.target.shape, int)
+    for name, box in held_out.units(sample):
+        assert name.startswith("a ")
+        assert held_out.masks["a"][box].any()
+        found[box] += 1
+    assert found.max() == 1
+    np.testing.assert_array_equal(held_out.masks["a"], (found > 0) & (sample.target != UNLABELLED))
+
+
+def test_several_patients_with_strokes_are_held_out_as_patients() -> None:
+    samples = [sample_of(strokes(seed), f"v{seed}", f"p{seed // 2}") for seed in range(8)]
+    for number, sample in enumerate(samples):
+        sample.image[...] = number
+    held_out = hold_out(samples, 0.15, seed=0)
+    assert held_out.unit == "patient"
+    groups = {sample.group for sample in samples if sample.id in held_out.masks}
+    assert len(groups) == 1
+    assert {name for sample in samples for name, _ in held_out.units(sample)} == groups
+
+
+def test_the_same_image_under_two_names_is_never_on_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    samples = [sample_of(rng.integers(0, 3, (6, 6, 6)), name, name, "dense") for name in "abcdef"]
+    for number, sample in enumerate(samples):
+        sample.image[...] = number % 3
+    assert patients_of(samples) == {"a": "a", "b": "b", "c": "c", "d": "a", "e": "b", "f": "c"}
+    for seed in range(6):
+        held = set(hold_out(samples, 0.15, seed).masks)
+        assert held in ({"a", "d"}, {"b", "e"}, {"c", "f"})
+
+
+def test_of_many_patients_enough_are_held_out_for_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    samples = [sample_of(rng.integers(0, 3, (6, 6, 6)), name, name, "dense") for name in "abcdefghi"]
+    for number, sample in enumerate(samples):
+        sample.image[...] = number
+    assert len(hold_out(samples, 0.05, seed=0).masks) == 3

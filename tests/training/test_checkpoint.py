@@ -44,8 +44,11 @@ def test_best_weights_know_their_score(tmp_path: Path) -> None:
 
 def test_held_out_voxels_are_read_back(tmp_path: Path) -> None:
     masks = {name: np.random.default_rng(seed).random((3, 5, 7)) < 0.3 for seed, name in enumerate(["a/b", "note"])}
-    save_held_out(tmp_path / "held_out.npz", HeldOut(masks, "Ü."))
+    box = (slice(0, 2), slice(1, 5), slice(3, 7))
+    save_held_out(tmp_path / "held_out.npz", HeldOut(masks, "Ü.", {"note": (box,)}, {"a/b": "p 1"}))
     loaded = load_held_out(tmp_path / "held_out.npz")
+    assert loaded.blocks == {"note": (box,)}
+    assert loaded.patients == {"a/b": "p 1"}
     assert loaded.note == "Ü."
     assert loaded.masks.keys() == masks.keys()
     for name, mask in masks.items():

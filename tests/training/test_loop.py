@@ -241,16 +241,16 @@ def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy(
 def test_when_memory_runs_short_the_batch_and_then_the_patch_shrink(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Learner._backward
+    original = Learner._forward
     seen: list[tuple[int, ...]] = []
 
-    def limited(self: Learner, batch: object, teacher: float) -> torch.Tensor:
+    def limited(self: Learner, batch: object) -> object:
         seen.append(tuple(batch.image.shape))  # type: ignore[attr-defined]
         if seen[-1][0] * np.prod(seen[-1][2:]) > 16**3:
             raise torch.OutOfMemoryError
-        return original(self, batch, teacher)  # type: ignore[arg-type]
+        return original(self, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "_backward", limited)
+    monkeypatch.setattr(Learner, "_forward", limited)
     events = list(train(make_run(batch_size=2, patch_size=(16, 32, 16), steps=4)))
     notes = [note.text for note in of_kind(events, Note) if "Memory" in note.text]
     assert [shape[0] for shape in seen[:3]] == [2, 1, 1]

@@ -85,12 +85,17 @@ def remove(name: str) -> Path:
     return folder
 
 
+def folder_of(name: str) -> str:
+    """Return the name of a model's folder."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "model"
+
+
 def install(bundle: Bundle) -> Bundle:
     """Copy a model into the user's collection, and return the copy.
 
     A model of the same name there keeps its folder if it has the same hash, and is left beside the new one otherwise.
     """
-    stem = re.sub(r"[^\w.-]+", "-", bundle.spec.name, flags=re.ASCII).strip("-.") or "model"
+    stem = folder_of(bundle.spec.name)
     folder, count = library_folder() / stem, 1
     while folder.exists():
         try:

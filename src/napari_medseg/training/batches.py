@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_medseg import processes
 from napari_medseg.data import UNLABELLED, Sample
 from napari_medseg.data.augment import Augmentation, apply_change, draw_change
 from napari_medseg.data.patches import PatchSampler, Shape3, cut_patch
@@ -65,7 +66,7 @@ class BatchMaker:
         step : int
             Steps taken before.
         size : int
-            Patches in the batch.
+            Patches in the batch; of several processes, each makes so many others.
         shape : (z, y, x) tuple of int
             Voxels of a patch.
         """
@@ -92,7 +93,9 @@ class BatchMaker:
         self._targets[sample] = target
 
     def _make(self, step: int, size: int, shape: Shape3) -> Batch:
-        pairs = [self._patch(np.random.default_rng([self._seed, step, number]), shape) for number in range(size)]
+        first = processes.rank() * size
+        numbers = range(first, first + size)
+        pairs = [self._patch(np.random.default_rng([self._seed, step, number]), shape) for number in numbers]
         image, target = torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
         return Batch(image.squeeze(2), target.squeeze(1)) if self._planar else Batch(image, target)
 

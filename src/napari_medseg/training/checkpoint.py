@@ -96,6 +96,10 @@ def save_held_out(path: Path, held_out: HeldOut) -> None:
     for name, mask in held_out.masks.items():
         packed[f"shape/{name}"] = np.array(mask.shape)
         packed[f"voxels/{name}"] = np.packbits(mask)
+    for name, patient in held_out.patients.items():
+        packed[f"patient/{name}"] = np.array(patient)
+    for name, boxes in held_out.blocks.items():
+        packed[f"blocks/{name}"] = np.array([[(part.start, part.stop) for part in box] for box in boxes])
     write_file(path, lambda file: np.savez_compressed(file, allow_pickle=False, **packed))
 
 
@@ -107,7 +111,7 @@ def load_held_out(path: Path) -> HeldOut:
     ConfigError
         If the file is damaged.
     """
-    masks = {}
+    masks, blocks, patients = {}, {}, {}
     try:
         with np.load(path, allow_pickle=False) as packed:
             note = str(packed["note"])
@@ -117,6 +121,10 @@ def load_held_out(path: Path) -> HeldOut:
                     shape = tuple(packed[key])
                     bits = np.unpackbits(packed[f"voxels/{name}"], count=int(np.prod(shape)))
                     masks[name] = bits.reshape(shape).astype(bool)
+                elif kind == "patient":
+                    patients[name] = str(packed[key])
+                elif kind == "blocks":
+                    blocks[name] = tuple((slice(*z), slice(*y), slice(*x)) for z, y, x in packed[key].tolist())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path} cannot be read ({error}).", "Start the run anew.") from error
-    return HeldOut(masks, note)
+    return HeldOut(masks, note, blocks, patients)

@@ -68,6 +68,9 @@ class TrainConfig(BaseModel):
     """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
     preview_hz: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Most previews of the visible slice per second; 0 for none."""
+    wandb: Literal["offline", "online", "off"] = "offline"
+    """Weights & Biases, where it is installed: ``offline`` writes into the run's folder and sends nothing, ``online``
+    sends settings and scores, no images, to your account."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
     device: str = "auto"

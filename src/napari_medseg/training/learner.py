@@ -1,14 +1,15 @@
 """A network that learns: one step at a time, in the number format and within the memory of its device."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_medseg import processes
 from napari_medseg.data.patches import TAUGHT
 from napari_medseg.device import compute_dtype, release_memory
 from napari_medseg.inference.network import is_out_of_memory
@@ -18,6 +19,7 @@ from napari_medseg.models.registry import build
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 
+Done = TypeVar("Done")
 WIDE = 32
 """From this many channels on, channels-last order is faster also with instance normalisation, which dislikes it."""
 
@@ -108,19 +110,17 @@ class Learner:
             If the batch is too large for the device.
         """
         # Dropout and its like follow from the step alone, so that a resumed run repeats them.
-        torch.manual_seed(int(np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]))
+        seed = [self._config.seed, number, *([processes.rank()] if processes.rank() else [])]
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self._prepare(pace)
-        try:
-            loss = self._backward(batch, pace.teacher)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            loss = None
-        # Only now that the error is gone are its frames, and the tensors in them.
+        loss = self._attempt(batch, pace.teacher)
+        # Only now that the attempt is over are its tensors gone.
         if loss is None:
             self._optimizer.zero_grad(set_to_none=True)
             release_memory(self.device)
             raise NoMemory
+        processes.average_gradients(self.network.parameters())
+        processes.average_statistics(self._batch_norms.values())
         nn.utils.clip_grad_norm_(self.network.parameters(), self._config.gradient_clip)
         self._optimizer.step()
         return loss
@@ -150,18 +150,29 @@ class Learner:
     def _loss(self, logits: torch.Tensor, target: torch.Tensor, teacher: float) -> torch.Tensor:
         """Return the loss on what was painted, and, weighed by `teacher`, on that and what a teacher said."""
         taught = target >= TAUGHT
-        if not taught.any():
+        # Several processes must ask the same of each other.
+        if not any(processes.any_of(bool(taught.any()))):
             return self._task.loss(logits, target)
         painted = self._task.loss(logits, target.masked_fill(taught, UNLABELLED))
         return painted + teacher * self._task.loss(logits, torch.where(taught, target - TAUGHT, target))
 
-    def _backward(self, batch: Batch, teacher: float) -> torch.Tensor:
+    def _attempt(self, batch: Batch, teacher: float) -> torch.Tensor | None:
+        """Return the loss once its gradients are there; None if the memory of any process is too small."""
+        outputs = _unless_out_of_memory(lambda: self._forward(batch))
+        if any(processes.any_of(outputs is None)):
+            return None
+        loss = _unless_out_of_memory(lambda: self._backward(outputs, batch, teacher))
+        return None if any(processes.any_of(loss is None)) else loss
+
+    def _forward(self, batch: Batch) -> object:
         self._optimizer.zero_grad(set_to_none=True)
         image = batch.image.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
-        target = batch.target.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            outputs = self.network(image)
-        loss = self._deep_loss(outputs, target, teacher)
+            outputs: object = self.network(image)
+        return outputs
+
+    def _backward(self, outputs: object, batch: Batch, teacher: float) -> torch.Tensor:
+        loss = self._deep_loss(outputs, batch.target.to(self.device, non_blocking=True), teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -173,6 +184,16 @@ class Learner:
         """Take over what `state_dict` returned, bit for bit."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def _unless_out_of_memory(work: Callable[[], Done]) -> Done | None:
+    """Return what `work` does, or None if memory did not suffice for it."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
 
 
 def _optimizer(network: nn.Module, config: TrainConfig, fresh: Collection[str] | None) -> torch.optim.Optimizer:

@@ -2,36 +2,57 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
-from napari_medseg.errors import Cancelled
-from napari_medseg.progress import Control, Event
+from napari_medseg import processes
+from napari_medseg.errors import Cancelled, ConfigError
+from napari_medseg.progress import Control, Event, Finished
 from napari_medseg.training.classification.loop import train_classification
+from napari_medseg.training.comparing import compare
 from napari_medseg.training.config import TrainConfig
+from napari_medseg.training.detection.loop import train_detection
 from napari_medseg.training.learner import NoMemory, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.restoration.loop import train_restoration
 from napari_medseg.training.result import finish
-from napari_medseg.training.run import RunFolder
+from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled, teacher_weight
 from napari_medseg.training.shrink import shrink
 from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
+from napari_medseg.training.together import own_folder
+from napari_medseg.training.tracking import Tracked
 
 
 def train(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
-    for event in _events(run, control, resume, live):
-        run.log(event)
+    with own_folder(run) as own, Tracked(own) as tracked:
+        for event in tracked.follow(_judged(own, control, _events(own, control, resume, live))):
+            own.log(event)
+            yield event
+
+
+def _judged(run: RunFolder, control: Control, events: Iterator[Event]) -> Iterator[Event]:
+    """Compare the result with the model that it is to replace, if there is one."""
+    for event in events:
+        compared = isinstance(event, Finished) and isinstance(event.result, TrainResult)
+        if compared and run.load().replaces is not None:
+            verdict = yield from compare(run, control)
+            event = Finished(replace(event.result, verdict=verdict))
         yield event
 
 
 def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
-    if run.task == "classification":
+    classifies = run.task == "classification"
+    sketches = run.task == "segmentation" and run.load().spec.architecture == ARCHITECTURE
+    if (classifies or sketches) and processes.count() > 1:
+        raise ConfigError("Only a segmentation network is trained by several processes.", "Start one without torchrun.")
+    if classifies:
         return train_classification(run, control, resume)
+    if run.task == "detection":
+        return train_detection(run, control, resume)
     if run.task in ("superresolution", "enhancement"):
         return train_restoration(run, control, resume)
-    if run.load().spec.architecture == ARCHITECTURE:
-        return train_sketch(run, control, live)
-    return _train(run, control, resume)
+    return train_sketch(run, control, live) if sketches else _train(run, control, resume)
 
 
 def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 
+from napari_medseg import processes
 from napari_medseg.data.augment import Augmentation
 from napari_medseg.data.split import HeldOut, hold_out
 from napari_medseg.device import choose, compute_dtype
@@ -48,7 +49,7 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     """
     config = run.load()
     train, spec = config.train, patched(config.spec, config.train)
-    device, task = choose(train.device), task_named(spec.task)
+    device, task = choose(processes.device_name(train.device)), task_named(spec.task)
     resume = resume and run.last.exists()
     if not resume:
         run.clear()
@@ -85,9 +86,9 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         run,
         train,
         spec,
-        journal,
         cases,
         held_out,
+        journal,
         learner,
         batches,
         Validator(cases, held_out, spec, task, train),

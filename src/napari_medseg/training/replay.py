@@ -197,7 +197,8 @@ def _check(then: Record, now: Record) -> None:
 
 def _kept(run: RunFolder, step: int) -> TrainResult:
     """Return the result of a run that was cancelled, as the user had done."""
-    dice = {key.partition("/")[2]: value for key, value in Bundle.load(run.bundle).spec.metrics.items()}
+    metrics = Bundle.load(run.bundle).spec.metrics
+    dice = {key.removeprefix("dice/"): value for key, value in metrics.items() if key.startswith("dice/")}
     return TrainResult(run.bundle, step, step, True, dice or None, 0.0)
 
 

@@ -1,10 +1,12 @@
 """The folder of a training run: what is trained on what, and everything needed to go on after a crash."""
 
 import json
+import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +16,10 @@ from napari_medseg.models.spec import ModelSpec
 from napari_medseg.progress import Event
 from napari_medseg.training.atomic import write_text
 from napari_medseg.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from napari_medseg.training.gate import Verdict
+    from napari_medseg.training.measured import Measurement
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -46,6 +52,10 @@ class RunConfig(BaseModel):
     train: TrainConfig = TrainConfig()
     init: Path | None = None
     """Folder of the bundle to start from; None starts from random weights."""
+    replaces: Path | None = None
+    """Folder of the bundle whose place the model is to take: both are compared at the end."""
+    earlier: Path | None = None
+    """Folder of the run that made that bundle, which knows what was labelled then."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "RunConfig":
@@ -71,6 +81,10 @@ class TrainResult:
     """Dice per foreground class on held-out voxels of the weights in the bundle; None when not validated."""
     seconds: float
     """Training time, over all resumptions."""
+    measured: "Measurement | None" = None
+    """The same with intervals, and what is missing; None where the job was cancelled or replayed."""
+    verdict: "Verdict | None" = None
+    """Whether the model may take the place of the one before; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,21 @@ class RunFolder:
         return self.path / "journal.bin"
 
     @property
+    def labelled(self) -> Path:
+        """The voxels that a human had labelled by the end, per case."""
+        return self.path / "labelled.npz"
+
+    @property
+    def verdict(self) -> Path:
+        """Whether the model may take the place of the one before."""
+        return self.path / "verdict.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Curves for TensorBoard."""
+        return self.path / "tensorboard"
+
+    @property
     def last(self) -> Path:
         """The checkpoint to resume from."""
         return self.path / "checkpoints" / "last.pt"
@@ -118,6 +147,12 @@ class RunFolder:
     def bundle(self) -> Path:
         """The model, once trained."""
         return self.path / "bundle"
+
+    @property
+    def replay_command(self) -> str:
+        """The command line that does the run again, to the same weights."""
+        folders = (shlex.quote(str(path)) for path in (self.path, self.path.with_name(f"{self.path.name}-again")))
+        return "napari-medseg train segmentation --replay {} --out {}".format(*folders)
 
     @property
     def task(self) -> str:
@@ -156,8 +191,19 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier attempt at this run left, except its bundle."""
-        for path in (self.events, self.held_out, self.journal, self.arrays, self.last, self.best):
+        made = (
+            self.events,
+            self.held_out,
+            self.labelled,
+            self.verdict,
+            self.journal,
+            self.arrays,
+            self.last,
+            self.best,
+        )
+        for path in made:
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
 
     def log(self, event: Event) -> None:
         """Append an event to the log, leaving out arrays."""
@@ -214,6 +260,7 @@ def create_run(
         raise ConfigError(f"The training cannot be set up: {error}.", "Correct the settings.") from error
     run.last.parent.mkdir(parents=True, exist_ok=True)
     write_text(run.config, config.model_dump_json(indent=1))
+    write_text(run.path / "replay.txt", run.replay_command + "\n")
     return run
 
 

@@ -1,30 +1,33 @@
 """The parts of a running training, and what happens between its steps."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_medseg import processes
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.inference.preview import predict_slice
 from napari_medseg.models import ModelSpec
 from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Saved, Step
+from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
+from napari_medseg.training.measured import Measurement, measure
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
 from napari_medseg.training.sketch.plane import plane_labels
 from napari_medseg.training.sketch.teaching import Teaching
-from napari_medseg.training.validation import Validator
+from napari_medseg.training.validation import Score, Validator
 
 PAUSE_POLL_SECONDS = 0.05
 REPORT_SECONDS = 0.1
@@ -70,6 +73,8 @@ class Session:
     """Whether the user ended the training."""
     view: ShowSlice | None = None
     """The slice to show."""
+    _painted_since: bool = False
+    """Whether there are strokes that the pixel classifier in view does not know."""
     _preview_due: float = 0.0
     _report_due: float = 0.0
     _checkpoint_due: float = 0.0
@@ -106,6 +111,9 @@ class Session:
     def listen(self, control: Control) -> Iterator[Event]:
         """Read the user's messages, wait while paused, raise `Cancelled` once cancelled."""
         yield from self._read_messages(control)
+        cancelled, self.stopped = processes.any_of(control.cancelled, self.stopped)
+        if cancelled:
+            control.cancel()
         while control.paused and not control.cancelled and not self.stopped:
             time.sleep(PAUSE_POLL_SECONDS)
             self.clock.skip(PAUSE_POLL_SECONDS)
@@ -134,6 +142,7 @@ class Session:
             for message in messages:
                 self.journal.edit(self.state.step, case.case.id, case.reread(message.start, message.stop))
             target = self.held_out.training_target(case.sample)
+            self._painted_since = True
             self.batches.replace(number, self.teaching.fill(number, target) if self.teaching else target)
         except MedsegError as error:
             yield Note(f"The edited labels are not used: {error}", "warning")
@@ -181,15 +190,26 @@ class Session:
         if self.out_of_patience:
             yield Note(f"Ended early: the last {self.state.stale} measurements brought no higher Dice.")
 
+    def score_closely(self, weights: Mapping[str, torch.Tensor]) -> Score | None:
+        """Return the score of some weights on more of what is held out; the network has them then."""
+        self.learner.network.load_state_dict(dict(weights))
+        task, steps = task_named(self.spec.task), max(self.state.step // 2, self.config.validate_every)
+        return Validator(self.cases, self.held_out, self.spec, task, self.config, steps).score(self.learner.network)
+
+    def measure(self, score: Score | None) -> Measurement:
+        """Return what a score is worth."""
+        names = [c.name for c in self.spec.classes]
+        return measure(score.overlaps if score else {}, names, self.held_out.unit, self.config.hold_out)
+
     def plan(self) -> Iterator[Event]:
         """Once the first steps were timed, turn the time budget into a number of steps."""
         if self.state.planned is not None or self.state.step < TIMED_STEPS or self.config.minutes is None:
             return
         timed = sorted(self._durations[UNTIMED_STEPS:] or self._durations)
         left = 60 * self.config.minutes - self.clock.seconds
-        self.state.planned = plan_steps(
-            left, self.state.step, timed[len(timed) // 2], self._validation_seconds, self.config
-        )
+        planned = plan_steps(left, self.state.step, timed[len(timed) // 2], self._validation_seconds, self.config)
+        self.state.planned = processes.from_first(planned)
+        self.journal.plan(self.state.planned)
         self._checkpoint_due = 0.0
         yield Note(f"{self.config.minutes:g} min are {self.state.planned} steps here.")
 
@@ -200,7 +220,6 @@ class Session:
             self._checkpoint_due = now + self.config.checkpoint_seconds
             self.state.seconds = self.clock.seconds
             save_checkpoint(self.run.last, self.state, self.learner.state_dict())
-        self.journal.plan(self.state.planned)
             yield Saved("checkpoint", self.run.last, self.state.step)
 
     def preview(self) -> Iterator[Event]:
@@ -212,6 +231,9 @@ class Session:
         if case is not None and self._exists(case, self.view):
             axis, index = self.view.axis, self.view.index
             if self.teacher_is_better and self.teaching is not None:
+                if self._painted_since:
+                    self.teaching.relearn(self.cases, self.config.seed, fresh=False)
+                    self._painted_since = False
                 teaching, features = self.teaching, self.teaching.features[self.cases.index(case)]
                 labels = plane_labels(teaching.network, features, case.grid, teaching.spec, axis, index)
             else:

@@ -109,7 +109,7 @@ def _without_head(arguments: dict[str, Any]) -> dict[str, Any]:
 def _kept(spec: ModelSpec, other: ModelSpec) -> list[tuple[int, int]]:
     """Return the indices, before and after, of the classes in both models; those of background come first."""
     # Where classes overlap, a channel says something else than where they exclude each other.
-    return _common(other.classes, spec.classes) if spec.output == other.output else []
+    return common_classes(other.classes, spec.classes) if spec.output == other.output else []
 
 
 def _new_classes(spec: ModelSpec, other: ModelSpec) -> list[str]:
@@ -117,7 +117,11 @@ def _new_classes(spec: ModelSpec, other: ModelSpec) -> list[str]:
     return [c.name for index, c in enumerate(spec.classes) if index not in known]
 
 
-def _common(old: Sequence[LabelClass], new: Sequence[LabelClass]) -> list[tuple[int, int]]:
+def common_classes(old: Sequence[LabelClass], new: Sequence[LabelClass]) -> list[tuple[int, int]]:
+    """Return the indices, in both, of classes that are the same: background, and those of the same name or value.
+
+    The value counts only where one of the names says nothing.
+    """
     names = {c.name.casefold(): index for index, c in enumerate(old) if index}
     values = {c.value: index for index, c in enumerate(old) if index}
     pairs = [(0, 0)]

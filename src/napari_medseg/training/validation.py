@@ -1,13 +1,15 @@
 """Dice on held-out voxels, by the tiled prediction that a user of the model gets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_medseg import processes
+from napari_medseg.data import Sample
 from napari_medseg.data.split import HeldOut
 from napari_medseg.inference.blend import Blender, Block
 from napari_medseg.inference.network import Batches, Runner
@@ -19,6 +21,7 @@ from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.prepare import LoadedCase
 
+Overlaps = dict[str, NDArray[np.int64]]
 FEWEST_TILES = 4
 ALIKE = 12
 """Held-out voxels that count as one: those of a stroke are mostly right or wrong together."""
@@ -35,6 +38,8 @@ class Score:
     """Per foreground class that has held-out voxels."""
     voxels: int
     """Held-out voxels that were looked at."""
+    overlaps: Overlaps = field(default_factory=dict, compare=False)
+    """Per held-out patient or block, (class, 3) counts of the task."""
 
     @property
     def mean(self) -> float:
@@ -47,13 +52,42 @@ class Score:
         return float(np.sqrt(max(self.mean * (1 - self.mean), 0) * ALIKE / max(self.voxels, 1)))
 
 
-def score_of(overlaps: NDArray[np.int64], spec: ModelSpec, task: Task) -> Score | None:
-    """Return the score that (class, 3) counts of a task stand for; None if they hold no foreground."""
-    if not overlaps[1:, 2].any():
+def score_of(overlaps: Overlaps, spec: ModelSpec, task: Task) -> Score | None:
+    """Return the score that counts of a task stand for; None if they hold no foreground."""
+    total = sum(overlaps.values(), np.zeros((len(spec.classes), 3), np.int64))
+    if not total[1:, 2].any():
         return None
-    scores = task.scores(overlaps)
+    scores = task.scores(total)
     dice = {c.name: float(s) for c, s in zip(spec.classes, scores, strict=True) if c.value and not np.isnan(s)}
-    return Score(dice, int(overlaps[:, 2].sum()))
+    return Score(dice, int(total[:, 2].sum()), overlaps)
+
+
+def count_overlaps(
+    overlaps: Overlaps, held_out: HeldOut, sample: Sample, predicted: NDArray[np.int16], task: Task
+) -> None:
+    """Add what a prediction has in common with the held-out voxels of a sample.
+
+    Parameters
+    ----------
+    overlaps : dict
+        Per patient or block; changed in place.
+    held_out : HeldOut
+        What to count.
+    sample : Sample
+        With the truth.
+    predicted : (z, y, x) int16 array
+        Class indices; -1 where nothing was predicted, which is left out.
+    task : Task
+        Counts.
+    """
+    target, classes = held_out.validation_target(sample), len(sample.classes)
+    if target is None:
+        return
+    for name, box in held_out.units(sample):
+        found = predicted[box]
+        counts = task.overlaps(found, np.where(found < 0, UNLABELLED, target[box]), classes)
+        if counts[:, 2].any():
+            overlaps[name] = overlaps.get(name, 0) + counts
 
 
 class Validator:
@@ -71,27 +105,33 @@ class Validator:
         Counts and scores.
     config : TrainConfig
         Bounds the number of tiles; at least a few.
+    steps : int, optional
+        Of training that a score may take a tenth as long as; those between two scores if None.
     """
 
     def __init__(
-        self, cases: Sequence[LoadedCase], held_out: HeldOut, spec: ModelSpec, task: Task, config: TrainConfig
+        self,
+        cases: Sequence[LoadedCase],
+        held_out: HeldOut,
+        spec: ModelSpec,
+        task: Task,
+        config: TrainConfig,
+        steps: int | None = None,
     ) -> None:
         self._cases, self._held_out, self._spec, self._task = cases, held_out, spec, task
         self._precision = config.precision
-        budget = max(FEWEST_TILES, round(config.validate_every * config.batch_size * TILES_PER_PATCH))
+        budget = max(FEWEST_TILES, round((steps or config.validate_every) * config.batch_size * TILES_PER_PATCH))
         self._starts = _choose_tiles(cases, held_out, spec, budget, config.seed)
 
     def score(self, network: nn.Module) -> Score | None:
-        """Return how good a network is; None if nothing is held out."""
-        classes = len(self._spec.classes)
-        overlaps = np.zeros((classes, 3), np.int64)
-        for number, starts in self._starts.items():
-            case = self._cases[number]
-            target = self._held_out.validation_target(case.sample)
-            if target is not None:
+        """Return how good a network is; None if nothing is held out. Several processes share the work."""
+        overlaps: Overlaps = {}
+        for position, (number, starts) in enumerate(self._starts.items()):
+            if position % processes.count() == processes.rank():
+                case = self._cases[number]
                 predicted = self._predict(network, case, starts)
-                overlaps += self._task.overlaps(predicted, np.where(predicted < 0, UNLABELLED, target), classes)
-        return score_of(overlaps, self._spec, self._task)
+                count_overlaps(overlaps, self._held_out, case.sample, predicted, self._task)
+        return score_of(_merged(processes.gathered(overlaps)), self._spec, self._task)
 
     def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3]) -> NDArray[np.int16]:
         """Return (z, y, x) class indices where tiles were predicted, and -1 elsewhere."""
@@ -110,6 +150,14 @@ class Validator:
         for block in blender.finish():
             _fill(predicted, block)
         return predicted
+
+
+def _merged(parts: Sequence[Overlaps]) -> Overlaps:
+    merged: Overlaps = {}
+    for part in parts:
+        for name, counts in part.items():
+            merged[name] = merged.get(name, 0) + counts
+    return {name: merged[name] for name in sorted(merged)}
 
 
 def _fill(predicted: NDArray[np.int16], block: Block) -> None:

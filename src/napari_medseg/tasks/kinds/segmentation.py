@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from napari_medseg import processes
 from napari_medseg.tasks.protocol import UNLABELLED, Task
 
 SMOOTH = 1e-5
@@ -17,7 +18,8 @@ class Segmentation:
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy plus one minus the mean soft Dice over the classes present.
 
-        Both are taken over all annotated voxels of the batch together, because a patch may hold only a few strokes.
+        Both are taken over all annotated voxels of the batch together, those of other processes that train the same
+        network included, because a patch may hold only a few strokes.
 
         Parameters
         ----------
@@ -27,17 +29,20 @@ class Segmentation:
             Class indices; voxels that are `UNLABELLED` change neither the loss nor its gradient.
         """
         annotated = target != UNLABELLED
-        if not annotated.any():
+        count = processes.total(annotated.sum())
+        if not count:
             return logits.float().sum() * 0.0
         chosen = logits.movedim(1, -1)[annotated].float()
         truth = target[annotated]
         probabilities = chosen.softmax(dim=1)
         one_hot = functional.one_hot(truth, chosen.shape[1]).to(probabilities.dtype)
-        reference = one_hot.sum(dim=0)
-        overlap = (probabilities * one_hot).sum(dim=0)
-        dice = (2 * overlap + SMOOTH) / (probabilities.sum(dim=0) + reference + SMOOTH)
+        both = (probabilities * one_hot).sum(dim=0)
+        entropy = functional.cross_entropy(chosen, truth, reduction="sum").expand_as(both)
+        sums = processes.total(torch.stack([both, probabilities.sum(dim=0), one_hot.sum(dim=0), entropy]))
+        overlap, predicted, reference, (entropy, *_) = sums
+        dice = (2 * overlap + SMOOTH) / (predicted + reference + SMOOTH)
         present = reference > 0
-        return functional.cross_entropy(chosen, truth) + 1 - (dice * present).sum() / present.sum()
+        return entropy / count + 1 - (dice * present).sum() / present.sum()
 
     def overlaps(self, predicted: NDArray[np.integer], target: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
         """Return (class, 3) counts that add up over images: voxels of intersection, prediction and reference.

@@ -1,5 +1,6 @@
 """A run of the pixel classifier: learn, show, listen for strokes, learn again, until it is kept."""
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +14,20 @@ from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
 from napari_medseg.tasks import UNLABELLED, Task
+from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
+from napari_medseg.training.measured import Measurement, measure
 from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import FeatureCache
 from napari_medseg.training.sketch.fit import fit
-from napari_medseg.training.sketch.lesson import Lesson, prepare_lesson
+from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.plane import plane_labels
 from napari_medseg.training.sketch.scoring import score_sketch
 from napari_medseg.training.sketch.smoothing import choose_smoothing
+from napari_medseg.training.validation import Overlaps
 
 POLL_SECONDS = 0.02
 GROWTH = 1.25
@@ -47,6 +51,8 @@ class Sketching:
     fits: int = 0
     """Times that it learnt."""
     dice: dict[str, float] | None = None
+    overlaps: Overlaps = field(default_factory=dict)
+    """On held-out voxels, as last scored."""
     _learnt: bool = False
     """Whether the network knows the strokes as they are now."""
     _settled: int = 0
@@ -90,29 +96,33 @@ class Sketching:
         if self._learnt and not fresh:
             return
         try:
-            lesson = self._lesson()
-            loss = fit(self.network, lesson, len(self.spec.classes), self.config.seed, fresh or not self.fits)
+            if fresh and self.fits:
+                self._smooth()
+            loss = self._fit(self.network, self._all(), fresh or not self.fits)
+            if fresh and not self.fits:
+                self._smooth()
         except DataError as error:
             yield Note(str(error), "warning")
         else:
             self.fits += 1
             if fresh:
-                self._smooth()
-            score = score_sketch(self.network, self._features, self.cases, self.held_out, self.spec, self.task)
-            self.dice = score.dice if score else None
+                self._validate()
             yield EpochEnd(self.fits, loss, self.dice, True, self.seconds)
         self._learnt = True
 
-    def settle(self) -> None:
-        """Choose the smoothing again once the strokes are a quarter more than at the last choice."""
+    def settle(self) -> Iterator[Event]:
+        """Once the strokes are a quarter more than at the last time, choose the smoothing again and validate."""
         if self._looked_at == self.fits:
             return
         self._looked_at = self.fits
         if self._painted() > GROWTH * self._settled:
-            before = self.network.smoothing
+            before, dice = self.network.smoothing, self.dice
             self._smooth()
+            self._validate()
             if self.network.smoothing != before:
                 self._shown = None
+            if self.dice != dice:
+                yield EpochEnd(self.fits, None, self.dice, True, self.seconds)
 
     def show(self) -> Iterator[Event]:
         """Show the slice that the user looks at, if it would look different."""
@@ -135,21 +145,35 @@ class Sketching:
             }
         )
         Bundle.create(spec, self.network.state_dict()).save(self.run.bundle)
+        save_labelled(self.run, self.cases)
         yield Saved("bundle", self.run.bundle, self.fits)
 
-    def _lesson(self) -> Lesson:
-        return prepare_lesson(self._features, self._targets(), self.config.seed)
-
-    def _targets(self) -> list[NDArray[np.int16]]:
-        return [self.held_out.training_target(case.sample) for case in self.cases]
+    def _all(self) -> list[NDArray[np.int16]]:
+        return [case.sample.target for case in self.cases]
 
     def _painted(self) -> int:
-        return sum(int(np.count_nonzero(target != UNLABELLED)) for target in self._targets())
+        return sum(int(np.count_nonzero(target != UNLABELLED)) for target in self._all())
+
+    def _fit(self, network: SketchNetwork, targets: Sequence[NDArray[np.int16]], fresh: bool) -> float:
+        lesson = prepare_lesson(self._features, targets, self.config.seed)
+        return fit(network, lesson, len(self.spec.classes), self.config.seed, fresh)
 
     def _smooth(self) -> None:
         outputs, network = len(self.spec.classes), self.network
-        network.smoothing = choose_smoothing(self._features, self._targets(), outputs, network.edges, self.config.seed)
+        network.smoothing = choose_smoothing(self._features, self._all(), outputs, network.edges, self.config.seed)
         self._settled = self._painted()
+
+    def _validate(self) -> None:
+        """Score a twin that has not seen the held-out voxels; the model itself learns from all."""
+        if not self.held_out.masks:
+            return
+        twin = copy.deepcopy(self.network)
+        try:
+            self._fit(twin, [self.held_out.training_target(case.sample) for case in self.cases], fresh=True)
+        except DataError:
+            return
+        score = score_sketch(twin, self._features, self.cases, self.held_out, self.spec, self.task)
+        self.dice = score.dice if score else None
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:
@@ -186,7 +210,7 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
             yield from sketching.listen(control)
             yield from sketching.learn()
             yield from sketching.show()
-            sketching.settle()
+            yield from sketching.settle()
             yield from sketching.show()
             time.sleep(POLL_SECONDS)
         sketching.journal.end(sketching.fits, cancelled=False)
@@ -208,5 +232,6 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
         live,
         sketching.dice,
         sketching.seconds,
+        sketching.measure(),
     )
     yield Finished(result)

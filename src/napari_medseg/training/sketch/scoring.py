@@ -11,7 +11,7 @@ from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.sketch.features import FeatureCache
-from napari_medseg.training.validation import Score, score_of
+from napari_medseg.training.validation import Overlaps, Score, count_overlaps, score_of
 
 
 @torch.inference_mode()
@@ -40,14 +40,14 @@ def score_sketch(
     task : Task
         Counts and scores.
     """
-    overlaps = np.zeros((len(spec.classes), 3), np.int64)
+    overlaps: Overlaps = {}
     for image, case in zip(features, cases, strict=True):
         target = held_out.validation_target(case.sample)
         if target is None:
             continue
+        predicted = np.full(target.shape, -1, np.int16)
         for box in image.cells(np.argwhere(target != UNLABELLED)):
-            known = target[box] != UNLABELLED
             seen = image.box(box)[None].to(network.low.device, torch.float32)
-            predicted = network.classify(seen)[0].argmax(dim=0).cpu().numpy()
-            overlaps += task.overlaps(predicted[known], target[box][known], len(spec.classes))
+            predicted[box] = network.classify(seen)[0].argmax(dim=0).cpu().numpy()
+        count_overlaps(overlaps, held_out, case.sample, predicted, task)
     return score_of(overlaps, spec, task)
