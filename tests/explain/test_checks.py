@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_medseg.explain.baseline import baseline_of
+from napari_medseg.explain.baseline import baseline_of, settle
 from napari_medseg.explain.curves import CurveSettings, curves_of
 from napari_medseg.explain.question import Target
 from napari_medseg.explain.result import Stage
@@ -105,3 +105,13 @@ def test_baselines():
     lit = canvas.clone()
     lit[:, 1] += 100
     torch.testing.assert_close(baseline_of(lit, "blur", True, (1, 16, 20))[:, 0], blurred[:, 0])
+
+
+def test_the_baseline_that_takes_the_class_away_is_found():
+    def settled(probabilities):
+        return settle("auto", lambda kind: kind, lambda kind: probabilities[kind], "image")[0]
+
+    assert settled({"image": 0.9, "blur": 0.4, "mean": 0.1, "black": 0.0}) == "blur"
+    assert settled({"image": 0.9, "blur": 0.9, "mean": 0.3, "black": 0.0}) == "mean"
+    assert settled({"image": 0.9, "blur": 0.9, "mean": 0.7, "black": 0.6}) == "black"
+    assert settle("mean", lambda kind: kind, lambda _kind: 1.0, "image")[0] == "mean"

@@ -1,9 +1,13 @@
 """What stands for an image without what is to be explained."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch.nn import functional
+
+Kind = Literal["blur", "mean", "black"]
+KINDS: tuple[Kind, ...] = ("blur", "mean", "black")
 
 BLUR_SHARE = 0.1
 """Standard deviation of the blur, over the edge of the image."""
@@ -11,9 +15,40 @@ REACH = 3
 """Standard deviations after which the blur is cut off."""
 
 
-def baseline_of(
-    canvas: torch.Tensor, kind: Literal["blur", "mean", "black"], planar: bool, edges: tuple[int, ...]
-) -> torch.Tensor:
+def settle(
+    kind: Literal["auto", "blur", "mean", "black"],
+    make: Callable[[Kind], torch.Tensor],
+    probability: Callable[[torch.Tensor], float],
+    image: torch.Tensor,
+) -> tuple[Kind, torch.Tensor]:
+    """Return a baseline and its kind; for ``auto`` the first in which the class is half as likely, or the least likely.
+
+    Parameters
+    ----------
+    kind : {"auto", "blur", "mean", "black"}
+        What was asked for.
+    make : callable
+        Makes a baseline of a kind.
+    probability : callable
+        Of the class in an image or baseline.
+    image : tensor
+        The image.
+    """
+    if kind != "auto":
+        return kind, make(kind)
+    half = probability(image) / 2
+    found: list[tuple[float, Kind, torch.Tensor]] = []
+    for name in KINDS:
+        made = make(name)
+        left = probability(made)
+        if left <= half:
+            return name, made
+        found.append((left, name, made))
+    _left, name, made = min(found, key=lambda one: one[0])
+    return name, made
+
+
+def baseline_of(canvas: torch.Tensor, kind: Kind, planar: bool, edges: tuple[int, ...]) -> torch.Tensor:
     """Return what stands for absence.
 
     Parameters

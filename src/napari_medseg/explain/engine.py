@@ -12,21 +12,20 @@ from torch import nn
 
 from napari_medseg.device import choose
 from napari_medseg.errors import BundleError, ConfigError
-from napari_medseg.explain.baseline import baseline_of
+from napari_medseg.explain.baseline import baseline_of, settle
 from napari_medseg.explain.curves import CurveSettings, curves_of, passes
 from napari_medseg.explain.layers import prepared
 from napari_medseg.explain.meter import Meter
 from napari_medseg.explain.options import ExplainOptions
-from napari_medseg.explain.question import Read
 from napari_medseg.explain.registry import method_named
 from napari_medseg.explain.result import Curves, Explanation, Sanity, Scores, Stage
 from napari_medseg.explain.sanity import compare, judge, mean_of, with_random_weights
 from napari_medseg.explain.scenes.classification import classification_scene, likeliest
 from napari_medseg.explain.scenes.scene import Scene
 from napari_medseg.explain.scenes.segmentation import segmentation_scene
-from napari_medseg.explain.work import Work, maps_of, read_of, summary
+from napari_medseg.explain.work import Work, maps_of, read_of, summary, total_of
 from napari_medseg.models import Bundle, ModelSpec
-from napari_medseg.progress import Control, Event, Finished, Progress
+from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Volume
 
 DRAWS, DRAWS_HIDING = 3, 1
@@ -51,8 +50,15 @@ def explain(
     network = prepared(bundle.network().to(device))
     scene = yield from _scene(volume, bundle.spec, network, target, options, control)
     edges = tuple(int(n) for n in scene.canvas[(slice(None), *scene.pieces[0].box)].shape[1:])
-    baseline = baseline_of(scene.canvas, options.baseline, scene.planar, edges)
-    work = Work(scene, network, baseline, chosen, options, Meter(control), device, {"dense": scene.dense})
+    meter = Meter(control)
+    kind, baseline = settle(
+        options.baseline,
+        lambda name: baseline_of(scene.canvas, name, scene.planar, edges),
+        lambda canvas: total_of(scene, network, canvas, "probability", meter),
+        scene.canvas,
+    )
+    options = options.model_copy(update={"baseline": kind})
+    work = Work(scene, network, baseline, chosen, options, meter, {"dense": scene.dense})
     maps = yield from maps_of(work, network, "Explaining", options.seed)
     sanity = None
     if options.sanity != "none":
@@ -84,6 +90,9 @@ def _scene(
         if spec.classes[number].value == 0 and spec.output == "regions":
             raise ConfigError(f"{spec.name} gives no score for the background.", "Choose another class.")
         return (yield from segmentation_scene(volume, spec, network, number, options, control))
+    if spec.covariates:
+        names = ", ".join(covariate.name for covariate in spec.covariates)
+        yield Note(f"{spec.name} was told {names} in training; here it is told nothing but the image.", "warning")
     if target is None:
         target = likeliest(volume, spec, network, options)
     return classification_scene(volume, spec, _class_number(spec, target), options)
@@ -134,12 +143,7 @@ def _scores(
     checks: tuple[Sanity | None, Curves | None],
     seconds: float,
 ) -> Scores:
-    scene, targets = work.scene, [piece.target for piece in work.scene.pieces]
-
-    def total(canvas: torch.Tensor, reads: list[Read]) -> float:
-        parts = zip(scene.pieces, reads, strict=True)
-        return float(sum(read_of(work, scene.cut(canvas, piece)[None], read)[0] for piece, read in parts))
-
+    scene, network = work.scene, work.network
     layer = work.shared.get("layer")
     return Scores(
         method=work.method.title,
@@ -147,9 +151,9 @@ def _scores(
         model=bundle.spec.name,
         model_hash=bundle.hash,
         signed=work.method.signed,
-        score=total(scene.canvas, [target.score for target in targets]),
-        probability=total(scene.canvas, [target.probability for target in targets]),
-        baseline_score=total(work.baseline, [target.score for target in targets]),
+        score=total_of(scene, network, scene.canvas, "score", work.meter),
+        probability=total_of(scene, network, scene.canvas, "probability", work.meter),
+        baseline_score=total_of(scene, network, work.baseline, "score", work.meter),
         total=float(maps.sum(dtype=np.float64)),
         layer=str(layer) if layer is not None else None,
         sanity=checks[0],

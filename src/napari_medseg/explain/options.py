@@ -26,9 +26,9 @@ class ExplainOptions(BaseModel):
     layer: str | None = None
     """Layer of the network, by name, for Grad-CAM and feature maps; None for the last one with a grid (classification)
     or the coarsest (segmentation)."""
-    baseline: Literal["blur", "mean", "black"] = "blur"
+    baseline: Literal["auto", "blur", "mean", "black"] = "auto"
     """What stands for absence: the image blurred over a tenth of its edges, the mean of each channel, or its smallest
-    value."""
+    value. ``auto``: the first of these that halves the probability of the class, or else that which lowers it most."""
     steps: Annotated[int, Field(ge=2, le=1024)] = 32
     """Points on the way from the baseline to the image, for integrated gradients."""
     samples: Annotated[int, Field(ge=1, le=100_000)] | None = None

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from napari_medseg.volume import Volume
 
 Verdict = Literal["passed", "unclear", "failed"]
+LITTLE = 0.8
+"""Share of the probability that is left without the image, above which deletion and insertion say little."""
 WORDS: dict[Verdict, str] = {
     "passed": "Passed: with random weights the map is another one, so it depends on what the model has learnt.",
     "unclear": "Unclear: with random weights the map is partly the same; read it with care.",
@@ -124,6 +126,9 @@ class Scores:
                 f"insertion {insertion.area:.3f} (by chance {insertion.by_chance:.3f}, large is good); "
                 f"baseline: {self.curves.baseline}."
             )
+            left = deletion.probabilities[-1]
+            if left > LITTLE * self.probability:
+                found.append(f"The baseline alone has probability {left:.3f} already, so these two areas say little.")
         return tuple(found)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,6 @@ class Work:
     method: Method
     options: ExplainOptions
     meter: Meter
-    device: torch.device
     shared: dict[str, object]
 
     def question(self, network: nn.Module, piece: Piece, batch: int) -> Question:
@@ -44,6 +44,11 @@ class Work:
         image, baseline = (self.scene.cut(canvas, piece)[None] for canvas in (self.scene.canvas, self.baseline))
         score = Score(network, piece.target.score, self.meter.saw)
         return Question(score, image.to(self.device), baseline.to(self.device), self.options, batch, self.shared)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return device_of(self.network)
 
     @property
     def batch(self) -> int:
@@ -106,8 +111,26 @@ def summary(maps: NDArray[np.float32], per_channel: bool) -> NDArray[np.float32]
     return np.asarray(maps.sum(axis=0) if per_channel else np.abs(maps).mean(axis=0))
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network is; the CPU for one without weights."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
 def read_of(work: Work, images: torch.Tensor, read: Read) -> NDArray[np.float64]:
     """Return a number of the network's answer for (image, channel, ...) images of a piece, without random weights."""
     with torch.no_grad():
         found = Score(work.network, read, work.meter.saw)(images.to(work.device))
     return np.asarray(found.double().cpu().numpy())
+
+
+def total_of(
+    scene: Scene, network: nn.Module, canvas: torch.Tensor, what: Literal["score", "probability"], meter: Meter
+) -> float:
+    """Return the score or the probability of what is explained, of the scene's canvas or another one."""
+    total = 0.0
+    with torch.no_grad():
+        for piece in scene.pieces:
+            meter.saw(1)
+            answer = network(scene.cut(canvas, piece)[None].to(device_of(network)))
+            total += float(getattr(piece.target, what)(answer))
+    return total

@@ -42,6 +42,7 @@ def add_explanation(viewer: "ViewerModel", image: "Image", shown: "Volume", scor
         "blending": "translucent",
         "contrast_limits": shown.window,
         "interpolation2d": "linear",
+        "opacity": 1.0 if scores.signed else 0.6,
     }
     layer = add_map(viewer, image, shown, look)
     layer.metadata = {**layer.metadata, SCORES: scores.to_dict()}
@@ -64,5 +65,5 @@ def rising() -> Colormap:
 
 def _with_alpha(colours: "NDArray[np.float64]", magnitudes: "NDArray[np.float64]") -> "NDArray[np.float64]":
     """Return (n, 4) colours that are as opaque as what they stand for is strong."""
-    alpha = np.clip((magnitudes - CLEAR_SHARE) / (1 - CLEAR_SHARE), 0, 1) ** 0.7
+    alpha = np.clip((magnitudes - CLEAR_SHARE) / (1 - CLEAR_SHARE), 0, 1)
     return np.column_stack([colours, alpha])

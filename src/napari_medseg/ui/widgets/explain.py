@@ -106,8 +106,16 @@ class ExplainWidget(QWidget):
 
     def _lay_out(self) -> None:
         content = scrolling(self)
+        setup = self.setup
         content.addLayout(
-            rows(("Image", self.image), ("Model", self.model), ("Region", self.region), ("Device", self.device))
+            rows(
+                ("Image", self.image),
+                ("Model", self.model),
+                ("Method", setup.method_choice),
+                ("Class", setup.class_choice),
+                ("Region", self.region),
+                ("Device", self.device),
+            )
         )
         for part in (self.setup, self.run_button, self.panel, self.scores):
             content.addWidget(part)

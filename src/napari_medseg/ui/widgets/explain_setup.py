@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
 from napari_medseg.explain import ExplainOptions, Method, method_named, methods
 from napari_medseg.ui.forms import Form
 from napari_medseg.ui.settings import recall, remember
-from napari_medseg.ui.widgets.section import folded, rows, stacked
+from napari_medseg.ui.widgets.section import folded, stacked
 
 if TYPE_CHECKING:
     from napari_medseg.models import ModelSpec
@@ -21,7 +21,7 @@ FIRST = ("grad-cam", "grad-cam++", "integrated-gradients", "smoothgrad", "shap",
 
 
 class ExplainSetup(QWidget):
-    """The method, the class, and the settings that the method has, folded away.
+    """What the method says, and its settings, folded away; whoever shows it lays out the choices of method and class.
 
     Parameters
     ----------
@@ -44,7 +44,6 @@ class ExplainSetup(QWidget):
         self._inside = QWidget(self)
         stacked(self._inside)
         layout = stacked(self)
-        layout.addLayout(rows(("Method", self.method_choice), ("Class", self.class_choice)))
         layout.addWidget(self.about)
         self.advanced = folded("Advanced", self._inside)
         layout.addWidget(self.advanced)
