@@ -32,8 +32,6 @@ class CaseEntry(BaseModel):
     """As the user calls it; numbered unless they do."""
     images: tuple[ImageReference, ...] = ()
     """What the labels were drawn on; empty for an image that has no file and is too large to be copied."""
-    scheme: Literal["sparse", "dense"] = "sparse"
-    """Whether 0 in the labels is unlabelled (strokes) or background (everything is annotated)."""
     group: str = ""
     """Patient; cases of one group are never split between training and validation. Empty: a group of its own."""
     split: Literal["train", "test"] = "train"

@@ -23,9 +23,9 @@ def runs_folder() -> Path:
     return library_folder().parent / "runs"
 
 
-def new_run_folder() -> Path:
-    """Return the path of a new run's folder, which is made."""
-    folder = runs_folder() / _unique_name()
+def new_run_folder(parent: Path | None = None) -> Path:
+    """Return the path of a new run's folder, which is made, in that of all runs or in a project's."""
+    folder = (parent or runs_folder()) / _unique_name()
     folder.mkdir(parents=True)
     return folder
 

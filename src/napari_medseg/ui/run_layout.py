@@ -1,12 +1,12 @@
 """Lays out the folder of a training run: image and labels as memory-mapped files, and the run's configuration."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.errors import DataError
@@ -21,7 +21,23 @@ from napari_medseg.ui.labels_mirror import LabelsMirror
 from napari_medseg.volume import LabelClass, Volume
 
 CASE = "image"
-"""The one case of a run that is started from the viewer."""
+"""Identifier of the case that the user looks at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image with labels, to be copied into a run."""
+
+    image: Callable[[], Volume]
+    """Returns the image."""
+    labels: Callable[[Volume], Volume]
+    """Returns the labels on exactly the grid of the image that it is given."""
+    id: str = CASE
+    """Identifier within the run."""
+    name: str = "this image"
+    """For messages."""
+    group: str = ""
+    """Patient; see `Case.group`."""
 
 
 @dataclass(frozen=True)
@@ -46,37 +62,58 @@ class LaidOut:
     """A run that is ready to start."""
 
     run: RunFolder
-    mirror: LabelsMirror
-    """Writes edits of the labels into the run's copy."""
+    mirrors: dict[str, LabelsMirror]
+    """By case, write edits of the labels into the run's copies."""
     classes: tuple[LabelClass, ...]
     ignored: tuple[int, ...] = ()
     """Label values that belong to no class, and are left out."""
 
 
-def lay_out_run(plan: TrainPlan, image: Volume, labels: Callable[[], Volume]) -> LaidOut:
+def lay_out_run(plan: TrainPlan, sources: Sequence[Source], parent: Path | None = None) -> LaidOut:
     """Write everything that a training needs into a new folder. Takes a moment for a large volume.
 
     Parameters
     ----------
     plan : TrainPlan
         What the user decided.
-    image : Volume
-        The image.
-    labels : callable
-        Returns the labels on exactly the grid of `image`.
+    sources : sequence of Source
+        What to train on, the case that the user looks at first.
+    parent : Path, optional
+        Folder of the runs; that of all runs without a project if None.
     """
-    strokes = labels()
-    check_strokes(np.asarray(strokes.data), plan.classes, plan.complete)
-    folder = new_run_folder()
-    image_path = write(image, folder / "image.medvol")
-    labels_path = folder / "labels.medvol"
-    mirror = _empty_copy(strokes, labels_path, plan)
-    edit = mirror.update(np.asarray(strokes.data))
+    folder = new_run_folder(parent)
+    try:
+        return _lay_out(plan, sources, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOut:
+    cases, mirrors, spec = [], {}, None
+    painted: set[int] = set()
+    ignored: set[int] = set()
     scheme: Literal["sparse", "dense"] = "dense" if plan.complete else "sparse"
-    case = Case(id=CASE, image=image_path, labels=labels_path, scheme=scheme)
+    for number, source in enumerate(sources, 1):
+        suffix = "" if number == 1 else f"-{number}"
+        image = source.image()
+        strokes = source.labels(image)
+        check_names(strokes.classes, plan.classes, source.name)
+        painted |= {int(value) for value in np.unique(np.asarray(strokes.data))}
+        if number == len(sources):
+            check_painted(painted, plan.classes, plan.complete)
+        spec = spec or spec_of(plan, image)
+        mirror = _empty_copy(strokes, folder / f"labels{suffix}.medvol", plan)
+        ignored |= set(mirror.update(np.asarray(strokes.data)).ignored)
+        mirrors[source.id] = mirror
+        # The name may be that of a file, and so of a patient.
+        copied = write(replace(image, name="image", warnings=()), folder / f"image{suffix}.medvol")
+        labels = folder / f"labels{suffix}.medvol"
+        cases.append(Case(id=source.id, image=copied, labels=labels, scheme=scheme, group=source.group))
+    assert spec is not None
     init = plan.start.path if plan.start is not None else None
-    run = create_run(folder, spec_of(plan, image), [case], plan.config, init)
-    return LaidOut(run, mirror, plan.classes, edit.ignored)
+    run = create_run(folder, spec, cases, plan.config, init)
+    return LaidOut(run, mirrors, plan.classes, tuple(sorted(ignored)))
 
 
 def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:
@@ -86,21 +123,43 @@ def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:
     return fine_tuned_spec(plan.start.spec, plan.name, plan.classes)
 
 
-def check_strokes(labels: NDArray[np.integer], classes: tuple[LabelClass, ...], complete: bool = False) -> None:
-    """Raise `DataError` unless there is something to tell apart: two of the classes, or a class and background."""
-    painted = [c.name for c in classes if (labels == c.value).any()]
+def check_painted(values: set[int], classes: tuple[LabelClass, ...], complete: bool = False) -> None:
+    """Raise `DataError` unless there is something to tell apart: two of the classes, or a class and background.
+
+    Parameters
+    ----------
+    values : set of int
+        Those in the labels of all cases.
+    classes : tuple of LabelClass
+        To be learnt.
+    complete : bool
+        Whether what is not painted is background.
+    """
+    painted = [c.name for c in classes if c.value in values]
     if not painted:
         raise DataError("No class is painted yet.", "Pick a class in the table and paint a few strokes on the image.")
-    if len(painted) == 1 and not complete and not (labels == BACKGROUND_VALUE).any():
+    if len(painted) == 1 and not complete and BACKGROUND_VALUE not in values:
         raise DataError(
             f"Only {painted[0]} is painted, so there is nothing to tell it from.",
             "Paint a few strokes of background (the first row of the table) or of another class.",
         )
 
 
+def check_names(found: Iterable[LabelClass], wanted: Iterable[LabelClass], case: str) -> None:
+    """Raise `DataError` if a case calls a class by another name: a mix-up would be learnt."""
+    names = {entry.value: entry.name for entry in wanted}
+    for entry in found:
+        if entry.value in names and names[entry.value] != entry.name:
+            raise DataError(
+                f"Class {entry.value} is {names[entry.value]!r} in the table, but {entry.name!r} in {case}.",
+                "Give it the same name in both, or do not learn from that case.",
+            )
+
+
 def _empty_copy(strokes: Volume, path: Path, plan: TrainPlan) -> LabelsMirror:
     """Write a label map without labels, of unsigned integers that have room for every class."""
     values = [c.value for c in plan.classes] + ([] if plan.complete else [BACKGROUND_VALUE])
     dtype = np.uint8 if max(values) <= BACKGROUND_VALUE else np.uint16
-    mapped.write(replace(strokes, data=np.broadcast_to(dtype(0), strokes.data.shape), classes=plan.classes), path)
+    empty = np.broadcast_to(dtype(0), strokes.data.shape)
+    mapped.write(replace(strokes, data=empty, name="labels", classes=plan.classes, warnings=()), path)
     return LabelsMirror(path, values)

@@ -1,5 +1,6 @@
 """Carries the user's strokes into a running training."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.labels_mirror import Box, Edit, LabelsMirror
 from napari_medseg.ui.layers import annotation_of, labels_on, training_labels
 from napari_medseg.ui.layers.strokes import stroke_box
-from napari_medseg.ui.run_layout import CASE
+from napari_medseg.ui.run_layout import LaidOut
 
 if TYPE_CHECKING:
     from napari.utils.events import Event as LayerEvent
@@ -28,17 +29,26 @@ QUIET_MS = 700
 """Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is at rest."""
 
 
+@dataclass(frozen=True, eq=False)
+class OpenPair:
+    """Layers of a case of a run."""
+
+    id: str
+    """Identifier of the case within the run."""
+    image: Image
+    labels: Labels
+    """What was painted on the image."""
+
+
 class LiveLabels(QObject):
     """Copies what changed in a labels layer to the run, and tells the job.
 
     Parameters
     ----------
-    labels : Labels
-        The user's layer; only looked at.
-    image : Image
-        What it is painted on.
-    mirror : LabelsMirror
-        The run's copy.
+    pair : OpenPair
+        The user's layers; only looked at.
+    laid_out : LaidOut
+        The run, whose copy of the labels is kept up to date.
     job : Job
         The training.
     parent : QObject
@@ -50,9 +60,10 @@ class LiveLabels(QObject):
     failed = Signal(object)
     """The `MedsegError` because of which strokes no longer reach the training."""
 
-    def __init__(self, labels: Labels, image: Image, mirror: LabelsMirror, job: Job, parent: QObject) -> None:
+    def __init__(self, pair: OpenPair, laid_out: LaidOut, job: Job, parent: QObject) -> None:
         super().__init__(parent)
-        self._labels, self._image, self._mirror, self._job = labels, image, mirror, job
+        self._labels, self._image, self._case = pair.labels, pair.image, pair.id
+        self._mirror, self._job = laid_out.mirrors[pair.id], job
         self._stroke: Box | None = None
         self._everywhere = False
         self._looking = False
@@ -63,8 +74,8 @@ class LiveLabels(QObject):
         self._soon.timeout.connect(self._look)
         self._quiet.timeout.connect(self._look_everywhere)
         self._layer_events = Connections(self)
-        self._layer_events.connect(labels.events.paint, self._on_paint)
-        for emitter in (labels.events.data, labels.events.set_data):
+        self._layer_events.connect(pair.labels.events.paint, self._on_paint)
+        for emitter in (pair.labels.events.data, pair.labels.events.set_data):
             self._layer_events.connect(emitter, self._on_other_change)
 
     def follow(self, job: Job) -> None:
@@ -101,7 +112,7 @@ class LiveLabels(QObject):
     def _on_found(self, edit: Edit) -> None:
         self._looking = False
         if edit.start is not None:
-            self._job.send(LabelsChanged(CASE, edit.start, edit.stop))
+            self._job.send(LabelsChanged(self._case, edit.start, edit.stop))
         if edit.ignored:
             self.noted.emit(ignored_note(edit.ignored))
 

@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.jobs import Job
 from napari_medseg.progress import Event
 from napari_medseg.ui.run_layout import LaidOut
-from napari_medseg.ui.widgets.live_labels import LiveLabels, ignored_note
+from napari_medseg.ui.widgets.live_labels import LiveLabels, OpenPair, ignored_note
 from napari_medseg.ui.widgets.live_preview import LivePreview
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.viewer import Viewer
 
 
@@ -22,10 +23,8 @@ class LiveRun(QObject):
     ----------
     viewer : napari.viewer.Viewer
         Where the user looks.
-    image : Image
-        What is trained on.
-    labels : Labels
-        The user's strokes.
+    pairs : sequence of OpenPair
+        What is trained on and open, the one that the user looks at first.
     laid_out : LaidOut
         The run.
     job : Job
@@ -40,17 +39,18 @@ class LiveRun(QObject):
     """The `MedsegError` because of which strokes no longer reach the training."""
 
     def __init__(
-        self, viewer: "Viewer", image: Image, labels: Labels, laid_out: LaidOut, job: Job, parent: QObject
-    ) -> None:  # fmt: skip
+        self, viewer: "Viewer", pairs: "Sequence[OpenPair]", laid_out: LaidOut, job: Job, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self.image = image
+        self.image = pairs[0].image
         self.run = laid_out.run
         self._viewer = viewer
         self._ignored = laid_out.ignored
-        self._strokes = LiveLabels(labels, image, laid_out.mirror, job, self)
-        self._preview = LivePreview(viewer, image, laid_out.classes, job, self)
-        self._strokes.noted.connect(self.noted)
-        self._strokes.failed.connect(self.failed)
+        self._strokes = [LiveLabels(pair, laid_out, job, self) for pair in pairs]
+        self._preview = LivePreview(viewer, self.image, laid_out.classes, job, self)
+        for strokes in self._strokes:
+            strokes.noted.connect(self.noted)
+            strokes.failed.connect(self.failed)
 
     def announce(self) -> None:
         """Note what could not be used of the labels when the run was laid out."""
@@ -59,7 +59,8 @@ class LiveRun(QObject):
 
     def follow(self, job: Job) -> None:
         """Listen and speak to another job, which resumed the run."""
-        self._strokes.follow(job)
+        for strokes in self._strokes:
+            strokes.follow(job)
         self._preview.follow(job)
 
     def show_event(self, event: Event) -> None:
@@ -72,5 +73,6 @@ class LiveRun(QObject):
 
     def close(self) -> None:
         """Stop carrying anything; the layers stay."""
-        self._strokes.close()
+        for strokes in self._strokes:
+            strokes.close()
         self._preview.close()

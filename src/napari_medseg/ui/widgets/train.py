@@ -15,17 +15,23 @@ from napari_medseg.progress import Event, Note
 from napari_medseg.training import Stop, TrainResult
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import tidy
-from napari_medseg.ui.layers import classes_of, image_volume, training_labels
-from napari_medseg.ui.run_layout import LaidOut, lay_out_run
+from napari_medseg.ui.layers import classes_of
+from napari_medseg.ui.projects.keeper import keeper_of
+from napari_medseg.ui.projects.sources import group_of, is_test, open_source
+from napari_medseg.ui.run_layout import CASE, LaidOut, lay_out_run
 from napari_medseg.ui.settings import recall
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
+from napari_medseg.ui.widgets.live_labels import OpenPair
 from napari_medseg.ui.widgets.live_run import LiveRun
 from napari_medseg.ui.widgets.loss_plot import LossPlot
+from napari_medseg.ui.widgets.other_cases import OtherCases
 from napari_medseg.ui.widgets.paint_panel import PaintPanel
 from napari_medseg.ui.widgets.predict_setup import FORM as SEGMENT_FORM
 from napari_medseg.ui.widgets.predictor import Predictor, Request
+from napari_medseg.ui.widgets.replay_row import ReplayRow
+from napari_medseg.ui.widgets.restore_bar import RestoreBar
 from napari_medseg.ui.widgets.result_bar import ResultBar
 from napari_medseg.ui.widgets.section import reveal, rows, scrolling
 from napari_medseg.ui.widgets.train_setup import TrainSetup
@@ -51,11 +57,15 @@ class TrainWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._live: LiveRun | None = None
-        self._wanted: tuple[Image, Labels] | None = None
+        self._wanted: list[OpenPair] = []
+        self.keeper = keeper_of(napari_viewer, self)
+        self.restore = RestoreBar(self.keeper, self)
         self.image = LayerChoice(napari_viewer, is_image, self)
         self.image.setToolTip("The image layer to learn from")
         self.paint = PaintPanel(napari_viewer, self.image_layer, self)
+        self.others = OtherCases(self.keeper, self.labels_layer, self)
         self.setup = TrainSetup(self)
+        self.replay = ReplayRow(self)
         self.train_button = QPushButton("Train", self)
         self.train_button.setToolTip("Train in the background; go on painting, new strokes are learnt as you make them")
         self.resume_button = QPushButton("Resume training", self)
@@ -77,20 +87,26 @@ class TrainWidget(QWidget):
         """Return the chosen image layer."""
         return self.image.layer
 
+    def labels_layer(self) -> "Labels | None":
+        """Return the chosen labels layer."""
+        return self.paint.layer
+
     def train(self) -> None:
-        """Start a new run on the chosen image and labels."""
+        """Start a new run on the chosen image and labels, and on the other cases that have a tick."""
         try:
             image, labels = self.image.layer, self.paint.layer
             if image is None or labels is None:
                 raise ConfigError("There is nothing to train on.", "Open an image, and press New to paint on it.")
-            plan = self.setup.plan(self.paint.classes)
-            self.panel.prepare("Copying image and labels for the worker")
-            self._wanted = (image, labels)
-            in_background(
-                partial(lay_out_run, plan, image_volume(image), partial(training_labels, labels, image)),
-                self._on_laid_out,
-                self._on_layout_failed,
-            )
+            case = self.keeper.case_of(labels)
+            if is_test(self.keeper, case):
+                raise ConfigError("This case is kept for testing.", "Train on another, or tick Train in the project.")
+            plan, others = self.setup.plan(self.paint.classes), self.others.chosen
+            self.panel.prepare("Copying images and labels for the worker")
+            first = OpenPair(CASE, image, labels)
+            sources = [open_source(first, group=group_of(self.keeper, case, image)), *(o.source for o in others)]
+            self._wanted = [first, *(other.pair for other in others if other.pair is not None)]
+            runs = None if self.keeper.is_session or self.keeper.project is None else self.keeper.project.runs
+            in_background(partial(lay_out_run, plan, sources, runs), self._on_laid_out, self._on_layout_failed)
         except MedsegError as error:
             self.panel.show_error(error)
 
@@ -103,10 +119,11 @@ class TrainWidget(QWidget):
 
     def _lay_out(self) -> None:
         content = scrolling(self)
+        content.addWidget(self.restore)
         content.addLayout(rows(("Image", self.image), ("Labels", self.paint.layer_row)))
         for part in (
-            self.paint, self.setup, self.train_button, self.resume_button, self.panel, self.plot, self.results,
-            self.prediction, self.volumes,
+            self.paint, self.others, self.setup, self.train_button, self.resume_button, self.panel, self.plot,
+            self.replay, self.results, self.prediction, self.volumes,
         ):  # fmt: skip
             content.addWidget(part)
         content.addStretch(1)
@@ -117,6 +134,8 @@ class TrainWidget(QWidget):
         self.resume_button.clicked.connect(self.resume)
         self.image.layer_changed.connect(self._refresh)
         self.paint.layer_changed.connect(self._refresh)
+        self.paint.layer_changed.connect(self.others.refresh)
+        self.keeper.failed.connect(self.panel.show_error)
         self.setup.start.refused.connect(self.panel.show_error)
         self.panel.started.connect(self._refresh)
         self.panel.heard.connect(self._on_event)
@@ -136,15 +155,16 @@ class TrainWidget(QWidget):
         self.resume_button.setVisible(unfinished)
 
     def _on_laid_out(self, laid_out: LaidOut) -> None:
-        if not self.panel.preparing or self._wanted is None:
+        if not self.panel.preparing or not self._wanted:
             return
-        (image, labels), self._wanted = self._wanted, None
+        pairs, self._wanted = self._wanted, []
         job = local_engine().submit(Work(TARGET, {"run": laid_out.run.path, "resume": False, "live": True}))
         if self._live is not None:
             self._live.close()
-        self._live = LiveRun(self._viewer, image, labels, laid_out, job, self)
+        self._live = LiveRun(self._viewer, pairs, laid_out, job, self)
         self._live.noted.connect(self.panel.messages.add_note)
         self._live.failed.connect(self.panel.show_error)
+        self.replay.show_run(laid_out.run)
         self.results.show_bundle(None)
         self.volumes.show_volumes((), None)
         self.plot.restart({c.name: c.color for c in laid_out.classes})
