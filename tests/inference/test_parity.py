@@ -12,7 +12,7 @@ from monai.transforms import SpatialResample
 from scipy.spatial.transform import Rotation
 from torch import nn
 
-from napari_medseg.inference import PredictOptions, blend
+from napari_medseg.inference import PredictOptions, blend, unblock
 from napari_medseg.inference.engine import predict_grid
 from napari_medseg.inference.preprocess import to_model_grid
 from napari_medseg.models import Intensity, ModelSpec
@@ -133,6 +133,8 @@ KINDS = ("labels", "probabilities")
 def test_labels_agree_but_for_ties_and_probabilities_to_rounding(name, way, large, monkeypatch):
     if large:
         monkeypatch.setattr(blend, "MARGIN_BYTES", 0)
+        monkeypatch.setattr(blend, "WORTH_COMPILING", 0)
+        monkeypatch.setattr(unblock, "WORTH_COMPILING", 0)
     case = CASES[name]
     network = Surroundings(len(case.patch)).eval()
     expected = by_monai(case, network)

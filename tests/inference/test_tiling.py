@@ -8,7 +8,9 @@ import torch
 from monai.inferers import SliceInferer, sliding_window_inference
 from torch import nn
 
-from napari_medseg.inference.blend import Blender, as_background, margins_of
+from napari_medseg.inference import blend
+from napari_medseg.inference.blend import Blender, as_background
+from napari_medseg.inference.margins import margins_of
 from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.tiling import cut, importance, plan_tiles
 
@@ -63,8 +65,10 @@ def joined(blocks, plan, classes=3) -> torch.Tensor:
         ((33, 16, 16), (16, 16, 16), 0.0),
     ],
 )
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("batch", "margin_bytes"), [(1, 1 << 30), (3, 1 << 30), (1, 20_000), (2, 0)])
-def test_blended_logits_are_those_of_monai_bit_by_bit(shape, tile, overlap, batch, margin_bytes):
+def test_blended_logits_are_those_of_monai_bit_by_bit(shape, tile, overlap, batch, margin_bytes, compiled, monkeypatch):
+    monkeypatch.setattr(blend, "WORTH_COMPILING", 0 if compiled else 1 << 62)
     net, volume = network(3), image(shape)
     with torch.inference_mode():
         expected = sliding_window_inference(volume[None], tile, batch, net, overlap=overlap, mode="gaussian")[0]

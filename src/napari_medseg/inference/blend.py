@@ -5,24 +5,23 @@ tile touches it. What is kept in between are the margins that tiles share with l
 memory as was allowed; the others wait in files. So memory grows neither with the volume nor with its cross-section.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import product
 
-import numpy as np
 import torch
 
-from napari_medseg.inference.scratch import temporary_folder
+from napari_medseg.inference.adding import Term, add
+from napari_medseg.inference.margins import Cell, Line, Margins, margins_of
 from napari_medseg.inference.tiling import Box3, Shape3, TilePlan, TilingRule
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARGIN_BYTES = 1 << 30
 """Margins in memory on the CPU; more wait in files."""
 KEPT_WEIGHTS = 32
 """Sums of weights that are kept, since most blocks have the same."""
+WORTH_COMPILING = 1 << 26
+"""Logits of a volume from which compiled code, which takes a second to load, adds them up on the CPU."""
 CERTAIN = 30.0
 """By how much the logit of background exceeds the others where no tile was computed."""
 
@@ -37,6 +36,18 @@ class Block:
     """(class, z, y, x) float32, nan where no tile was computed; None if that is everywhere."""
     whole: bool = True
     """Whether every voxel was computed."""
+    room: "Room | None" = None
+    """The memory that the logits are a part of, if there is room before them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """Memory of a block with voxels before it that are free to be filled."""
+
+    values: torch.Tensor
+    """(class, z, y, x) float32."""
+    first: Shape3
+    """Voxel of the volume without padding that the memory begins with; it may lie outside."""
 
 
 @torch.inference_mode()
@@ -47,77 +58,6 @@ def as_background(block: Block) -> Block:
         block.logits.masked_fill_(untouched, -CERTAIN)
         block.logits[:1].masked_fill_(untouched, 0.0)
     return block
-
-
-class Interval(NamedTuple):
-    """A stretch of one axis of the padded volume that the same tiles share."""
-
-    start: int
-    stop: int
-
-    def within(self, first: int) -> slice:
-        """Return where it lies in something that begins at `first`."""
-        return slice(self.start - first, self.stop - first)
-
-
-Cell = tuple[Interval, Interval, Interval]
-
-
-class Line:
-    """The tiles along one axis: what each shares with others, and what is complete after it."""
-
-    def __init__(self, starts: tuple[int, ...], tile: int, size: int) -> None:
-        self.starts, self.tile = starts, tile
-        self.stops = (*starts[1:], size)
-        """End of the block that is complete after each tile."""
-        cuts = sorted({*starts, *(start + tile for start in starts)})
-        whole = [Interval(a, b) for a, b in pairwise(cuts)]
-        self.intervals = [[i for i in whole if start <= i.start < start + tile] for start in starts]
-        """What each tile consists of."""
-        spans = list(zip(starts, self.stops, strict=True))
-        self.blocks = [[i for i in whole if start <= i.start < stop] for start, stop in spans]
-        """What each block consists of."""
-        self.touching = [[a for a in starts if a < stop and a + tile > start] for start, stop in spans]
-        """Starts of the tiles that lie on each block, rising."""
-        self.index = {start: number for number, start in enumerate(starts)}
-        self.most_shared = max([a + tile - b for a, b in pairwise(starts)], default=0)
-        """Most voxels that a tile shares with the next."""
-
-
-class Margins:
-    """Sums over cells that later tiles complete, in memory or, once settled, in files."""
-
-    def __init__(self) -> None:
-        self._here: dict[Cell, torch.Tensor] = {}
-        self._stored: dict[Cell, tuple[Path, tuple[int, ...]]] = {}
-        self._folder: Path | None = None
-
-    def __contains__(self, cell: Cell) -> bool:
-        return cell in self._here or cell in self._stored
-
-    def take(self, cell: Cell) -> torch.Tensor | None:
-        """Return the sums of a cell, and forget them; None if there are none."""
-        if cell in self._stored:
-            path, shape = self._stored.pop(cell)
-            values = np.fromfile(path, dtype=np.float32).reshape(shape)
-            path.unlink()
-            return torch.from_numpy(values)
-        return self._here.pop(cell, None)
-
-    def put(self, cell: Cell, sums: torch.Tensor) -> None:
-        """Keep the sums of a cell."""
-        self._here[cell] = sums
-
-    def settle(self, cell: Cell) -> None:
-        """Move a cell that is not needed for a while to a file."""
-        sums = self._here.pop(cell, None)
-        if sums is None:
-            return
-        if self._folder is None:
-            self._folder = temporary_folder(self)
-        path = self._folder / "-".join(str(interval.start) for interval in cell)
-        sums.contiguous().numpy().tofile(path)
-        self._stored[cell] = path, tuple(sums.shape)
 
 
 class Blender:
@@ -137,6 +77,9 @@ class Blender:
         Weights of a tile's voxels.
     margin_bytes : int, optional
         What may be kept in memory between tiles, if `device` is the CPU; `MARGIN_BYTES` by default.
+    halo : (z, y, x) tuple of int, optional
+        Voxels before each block for which there should be room. The memory of a block is then used again for the next,
+        so each has to be used before another tile is added. By default each has its own.
     """
 
     def __init__(
@@ -146,6 +89,7 @@ class Blender:
         device: torch.device,
         rule: TilingRule | None = None,
         margin_bytes: int | None = None,
+        halo: Shape3 | None = None,
     ) -> None:
         self._plan, self._classes, self._device = plan, classes, device
         self._weight = (rule or TilingRule()).importance(plan.tile, device)
@@ -160,31 +104,62 @@ class Blender:
         self._store_layers = device.type == "cpu" and between_rows + between_layers > allowed
         self._store_rows = device.type == "cpu" and between_rows > allowed
         self._weights: dict[tuple[tuple[int, ...], tuple[Shape3, ...]], torch.Tensor] = {}
+        self._halo, self._memory = halo, torch.empty(0, device=device)
+        self._compiled = device.type == "cpu" and classes * math.prod(plan.shape) >= WORTH_COMPILING
 
     @staticmethod
     def memory_bytes(plan: TilePlan, classes: int) -> int:
-        """Return the most bytes that a blender needs on a GPU: the margins, and two tiles."""
+        """Return the most bytes that a blender needs on a GPU: the margins, two tiles, and a block."""
         z, y, x = plan.tile
-        return sum(margins_of(plan, classes)) + 2 * 4 * classes * z * y * x
+        return sum(margins_of(plan, classes)) + 3 * 4 * classes * z * y * x
 
     @torch.inference_mode()
     def _blend(self, place: Shape3, logits: torch.Tensor) -> Block:
         """Return the block that the tile at `place` completes. The logits are overwritten."""
-        logits = logits.to(self._device, torch.float32).mul_(self._weight)
-        first = self._start(place)
+        first, halo, (box, inner) = self._start(place), self._halo or (0, 0, 0), self._boxes(place)
+        shape = [line.stops[n] - a for line, n, a in zip(self._lines, place, first, strict=True)]
+        room = self._room([n + more for n, more in zip(shape, halo, strict=True)])
+        total = self._sum_of_weights(place)
         z, y, x = place
         block = set(product(self._z.blocks[z], self._y.blocks[y], self._x.blocks[x]))
+        terms = []
         for cell in product(self._z.intervals[z], self._y.intervals[y], self._x.intervals[x]):
-            part = logits[(slice(None), *(i.within(a) for i, a in zip(cell, first, strict=True)))]
-            before = self._margins.take(cell)
+            part, before = _within(cell, first), self._margins.take(cell)
             if cell in block:
-                if before is not None:
-                    part += before
-            else:
-                self._margins.put(cell, part.clone() if before is None else before.add_(part))
-        inside = tuple(slice(0, line.stops[n] - a) for line, n, a in zip(self._lines, place, first, strict=True))
+                at_z, at_y, at_x = (rows.start + more for rows, more in zip(part, halo, strict=True))
+                terms.append(Term(part, before, room, (at_z, at_y, at_x), total))
+                continue
+            out = before
+            if out is None:
+                out = self._margins.room((self._classes, *(b - a for a, b in cell)), self._device)
+            terms.append(Term(part, before, out, (0, 0, 0)))
+            self._margins.put(cell, out)
+        self._add(logits.to(self._device, torch.float32), terms)
+        for term in terms:
+            if term.total is not None and term.before is not None:
+                self._margins.free(term.before)
         self._advance(place)
-        return self._finished(place, logits[(slice(None), *inside)], whole=True)
+        own = tuple(slice(rows.start + more, rows.stop + more) for rows, more in zip(inner, halo, strict=True))
+        start = (rows.start - a.start - more for rows, a, more in zip(box, inner, halo, strict=True))
+        corner_z, corner_y, corner_x = start
+        return Block(box, room[(slice(None), *own)], room=Room(room, (corner_z, corner_y, corner_x)))
+
+    def _add(self, tile: torch.Tensor, terms: list[Term]) -> None:
+        if not self._compiled:
+            add(tile, self._weight, terms)
+            return
+        from napari_medseg.inference.compiled_sums import add_compiled
+
+        add_compiled(tile, self._weight, terms)
+
+    def _room(self, shape: list[int]) -> torch.Tensor:
+        """Return a (class, z, y, x) tensor of any values; memory that is new takes longer than the sums."""
+        size = self._classes * math.prod(shape)
+        if self._halo is None:
+            return torch.empty((self._classes, *shape), device=self._device)
+        if self._memory.numel() < size:
+            self._memory = torch.empty(size, device=self._device)
+        return self._memory[:size].view(self._classes, *shape)
 
     @property
     def _lines(self) -> tuple[Line, Line, Line]:
@@ -223,34 +198,33 @@ class Blender:
         first, logits = self._start(place), None
         known = [cell for cell in cells if cell in self._margins]
         if known:
-            shape = (line.stops[n] - line.starts[n] for line, n in zip(self._lines, place, strict=True))
-            logits = torch.full((self._classes, *shape), torch.nan, device=self._device)
+            total = self._sum_of_weights(place)
+            logits = torch.full((self._classes, *total.shape), torch.nan, device=self._device)
             for cell in known:
-                box = (slice(None), *(i.within(a) for i, a in zip(cell, first, strict=True)))
                 sums = self._margins.take(cell)
                 assert sums is not None
-                logits[box] = sums
+                part = _within(cell, first)
+                logits[(slice(None), *part)] = sums / total[part]
+                self._margins.free(sums)
         self._advance(place)
-        return self._finished(place, logits, whole=len(known) == len(cells))
+        box, inner = self._boxes(place)
+        return Block(box, None if logits is None else logits[(slice(None), *inner)], whole=len(known) == len(cells))
 
-    def _finished(self, place: Shape3, sums: torch.Tensor | None, whole: bool) -> Block:
-        """Return a block, divided by its weights and without padding."""
+    def _boxes(self, place: Shape3) -> tuple[Box3, Box3]:
+        """Return where a block without its padding lies on the volume, and in the block."""
         boxes, inner = [], []
         for line, n, (before, _), size in zip(self._lines, place, self._plan.padding, self._plan.shape, strict=True):
             start, stop = max(line.starts[n], before), min(line.stops[n], before + size)
             boxes.append(slice(start - before, stop - before))
             inner.append(slice(start - line.starts[n], stop - line.starts[n]))
-        box = (boxes[0], boxes[1], boxes[2])
-        if sums is None:
-            return Block(box, None, whole=False)
-        touching = (line.touching[n] for line, n in zip(self._lines, place, strict=True))
-        z, y, x = self._start(place)
-        tiles = tuple((z - a, y - b, x - c) for a, b, c in product(*touching) if (a, b, c) in self._computed)
-        sums /= self._sum_of_weights(tuple(sums.shape[1:]), tiles)
-        return Block(box, sums[(slice(None), *inner)], whole)
+        return (boxes[0], boxes[1], boxes[2]), (inner[0], inner[1], inner[2])
 
-    def _sum_of_weights(self, shape: tuple[int, ...], tiles: tuple[Shape3, ...]) -> torch.Tensor:
-        """Return the (z, y, x) sum of the weights of tiles that begin so many voxels before the block."""
+    def _sum_of_weights(self, place: Shape3) -> torch.Tensor:
+        """Return the (z, y, x) sum of the weights of all tiles on a block; most blocks have the same."""
+        z, y, x = first = self._start(place)
+        shape = tuple(line.stops[n] - a for line, n, a in zip(self._lines, place, first, strict=True))
+        touching = (line.touching[n] for line, n in zip(self._lines, place, strict=True))
+        tiles = tuple((z - a, y - b, x - c) for a, b, c in product(*touching) if (a, b, c) in self._computed)
         if (shape, tiles) not in self._weights:
             if len(self._weights) >= KEPT_WEIGHTS:
                 self._weights.clear()
@@ -275,11 +249,6 @@ class Blender:
         self._next = next(self._waiting, None)
 
 
-def margins_of(plan: TilePlan, classes: int) -> tuple[int, int]:
-    """Return the bytes that tiles share with later rows, and with later layers of rows."""
-    _, height, width = plan.padded_shape
-    z, y, _ = (Line(*line) for line in zip(plan.lines, plan.tile, plan.padded_shape, strict=True))
-    return (
-        4 * classes * plan.tile[0] * y.most_shared * width,
-        4 * classes * z.most_shared * height * width,
-    )
+def _within(cell: Cell, first: Shape3) -> Box3:
+    z, y, x = (interval.within(a) for interval, a in zip(cell, first, strict=True))
+    return z, y, x

@@ -20,7 +20,7 @@ from napari_medseg.inference.recipe import Job, Recipe, choose, cooked
 from napari_medseg.inference.region import region_mask, touches
 from napari_medseg.inference.resample import Resampling
 from napari_medseg.inference.tiling import Shape3, TilePlan, TilingRule, cut, only_tiles
-from napari_medseg.inference.unblock import Part, SameGrid, ToImageGrid
+from napari_medseg.inference.unblock import Part, SameGrid, ToImageGrid, halo_of
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import tiles_at_once
 from napari_medseg.models.registry import edge_divisor
@@ -227,7 +227,8 @@ def _blender(image: Image, plan: TilePlan, device: torch.device, on_cpu: bool) -
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         on_cpu = on_cpu or Blender.memory_bytes(plan, classes) > free // 2
-    return Blender(plan, classes, torch.device("cpu") if on_cpu else device, image.rule)
+    halo = (0, 0, 0) if image.resampling is None else halo_of(image.resampling)
+    return Blender(plan, classes, torch.device("cpu") if on_cpu else device, image.rule, halo=halo)
 
 
 def tile_of(spec: ModelSpec) -> Shape3:

@@ -9,7 +9,7 @@ import torch
 
 from napari_medseg.inference.blend import CERTAIN, Block, as_background
 from napari_medseg.inference.resample import Resampling
-from napari_medseg.inference.tiling import Box3, TilePlan
+from napari_medseg.inference.tiling import Box3, Shape3, TilePlan
 from napari_medseg.models import ModelSpec
 
 LAYER = 32
@@ -191,6 +191,12 @@ def background(shape: Sequence[int], device: torch.device | None = None) -> torc
     return logits
 
 
+def halo_of(resampling: Resampling) -> Shape3:
+    """Return how many voxels before a block are needed together with it, along (z, y, x)."""
+    z, y, x = (int((upper - lower).max()) for lower, upper in resampling.needs)
+    return z, y, x
+
+
 class ToImageGrid:
     """Turns blocks on the network's grid, in the order of the plan, into parts that cover the image's grid once.
 
@@ -206,8 +212,7 @@ class ToImageGrid:
 
     def __init__(self, plan: TilePlan, spec: ModelSpec, resampling: Resampling) -> None:
         self._spec, self._resampling = spec, resampling
-        self._halo = [int((upper - lower).max()) for lower, upper in resampling.needs]
-        """Voxels before a block that are needed together with it, along each axis."""
+        self.halo = halo_of(resampling)
         self._ready: list[dict[int, int]] = []
         """Along each axis, for each block's end, how many voxels of the image's grid have all that they need."""
         for (_, upper), line, (before, _), size in zip(
@@ -216,7 +221,6 @@ class ToImageGrid:
             stops = [*(start - before for start in line[1:]), size]
             stops += range(0, size, LAYER)
             self._ready.append({stop: int((upper < stop).sum()) for stop in stops})
-        self._memory: torch.Tensor | None = None
         self._above: dict[tuple[int, int], torch.Tensor | None] = {}
         """Last planes above, by where their rows and columns begin; None for background."""
         self._behind: dict[tuple[int, int], torch.Tensor | None] = {}
@@ -237,60 +241,57 @@ class ToImageGrid:
             self._beside = {}
         cuts = [planes.start, *range(planes.start // LAYER * LAYER + LAYER, planes.stop, LAYER), planes.stop]
         for start, stop in pairwise(cuts):
-            logits = None if block.logits is None else block.logits[:, start - planes.start : stop - planes.start]
-            yield self._part(logits, (slice(start, stop), rows, columns))
+            yield self._part(block, (slice(start, stop), rows, columns))
 
     @torch.inference_mode()
-    def _part(self, logits: torch.Tensor | None, box: Box3) -> OtherGrid:
+    def _part(self, block: Block, box: Box3) -> OtherGrid:
         z, y, x = (slice(ready[rows.start], ready[rows.stop]) for ready, rows in zip(self._ready, box, strict=True))
-        first = [max(rows.start - halo, 0) for rows, halo in zip(box, self._halo, strict=True)]
-        return OtherGrid((z, y, x), self._extended(logits, box, first), first, self._resampling, self._spec)
-
-    def _extended(self, logits: torch.Tensor | None, box: Box3, first: Sequence[int]) -> torch.Tensor | None:
-        """Return logits with the voxels before them, from `first` on; None for nothing but background."""
         plane, row, column = (rows.start for rows in box)
         before = (self._above.get((row, column)), self._behind.get((plane, column)), self._beside.get(plane))
-        extended = None
-        if logits is not None or any(part is not None for part in before):
+        halo = [min(rows.start, more) for rows, more in zip(box, self.halo, strict=True)]
+        if block.logits is None and all(part is None for part in before):
+            known, source, first = None, None, (0, 0, 0)
+        else:
+            known, source, first = self._extended(block, before, box, halo)
+        depth, height, width = self.halo
+        y_own, x_own = halo[1:]
+        self._above[row, column] = None if known is None else known[:, _last(depth), y_own:, x_own:].clone()
+        self._behind[plane, column] = None if known is None else known[:, :, _last(height), x_own:].clone()
+        self._beside[plane] = None if known is None else known[..., _last(width)].clone()
+        return OtherGrid((z, y, x), source, first, self._resampling, self._spec)
+
+    def _extended(
+        self, block: Block, before: Sequence[torch.Tensor | None], box: Box3, halo: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, Shape3]:
+        """Return logits with the voxels before them, and the memory they are in with the voxel that it begins with."""
+        z, y, x = (rows.start - more for rows, more in zip(box, halo, strict=True))
+        shape = [rows.stop - a for rows, a in zip(box, (z, y, x), strict=True)]
+        planes = slice(box[0].start - block.box[0].start, box[0].stop - block.box[0].start)
+        logits = None if block.logits is None else block.logits[:, planes]
+        if block.room is not None and block.logits is not None and block.logits.device.type != "mps":
+            source, first = block.room.values, block.room.first
+            corner = tuple(slice(a - b, a - b + n) for a, b, n in zip((z, y, x), first, shape, strict=True))
+            known = source[(slice(None), *corner)]
+        else:
             # There is no float64 on Apple's GPU.
             logits = logits.cpu() if logits is not None and logits.device.type == "mps" else logits
-            extended = self._assembled(logits, before, box, first)
-        halo_z, halo_y, halo_x = self._halo
-        y, x = (rows.start - a for rows, a in zip(box[1:], first[1:], strict=True))
-        self._above[row, column] = None if extended is None else extended[:, _last(halo_z), y:, x:].clone()
-        self._behind[plane, column] = None if extended is None else extended[:, :, _last(halo_y), x:].clone()
-        self._beside[plane] = None if extended is None else extended[..., _last(halo_x)].clone()
-        return extended
+            example = next(part for part in (logits, *before) if part is not None)
+            known = source = example.new_empty((self._spec.outputs, *shape))
+            first = (z, y, x)
+            own = known[:, halo[0] :, halo[1] :, halo[2] :]
+            own.copy_(background(own.shape, own.device) if logits is None else logits)
+        _fill_before(known, before, halo)
+        return known, source, first
 
-    def _assembled(
-        self,
-        logits: torch.Tensor | None,
-        before: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
-        box: Box3,
-        first: Sequence[int],
-    ) -> torch.Tensor:
-        known = next(part for part in (logits, *before) if part is not None)
-        extended = self._room(known, [rows.stop - a for rows, a in zip(box, first, strict=True)])
-        z, y, x = (rows.start - a for rows, a in zip(box, first, strict=True))
-        above, behind, beside = before
-        for target, part in (
-            (extended[:, z:, y:, x:], logits),
-            (extended[:, :z, y:, x:], above),
-            (extended[:, :, :y, x:], behind),
-            (extended[..., :x], beside),
-        ):
-            if part is None:
-                target.fill_(-CERTAIN)[:1] = 0.0
-            else:
-                target.copy_(part)
-        return extended
 
-    def _room(self, known: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """Return a (class, z, y, x) tensor of any values: memory that is new takes as long as the rest of the work."""
-        size = self._spec.outputs * math.prod(shape)
-        if self._memory is None or self._memory.numel() < size:
-            self._memory = known.new_empty(size)
-        return self._memory[:size].view(self._spec.outputs, *shape)
+def _fill_before(known: torch.Tensor, before: Sequence[torch.Tensor | None], halo: Sequence[int]) -> None:
+    """Write down the planes above, the rows behind and the columns beside; background where there are none."""
+    z, y, x = halo
+    for target, part in zip((known[:, :z, y:, x:], known[:, :, :y, x:], known[..., :x]), before, strict=True):
+        if part is None:
+            target.fill_(-CERTAIN)[:1] = 0.0
+        else:
+            target.copy_(part)
 
 
 def _last(count: int) -> slice:
