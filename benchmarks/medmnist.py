@@ -3,10 +3,13 @@
     python benchmarks/medmnist.py pneumoniamnist.npz                         defaults: ten minutes, seed 0
     python benchmarks/medmnist.py pneumoniamnist.npz --protocol              MedMNIST's own network, three seeds
     python benchmarks/medmnist.py pneumoniamnist.npz --json result.json      also write the figures
+    python benchmarks/medmnist.py pneumoniamnist.npz --share 0.1 --set epochs=20 --set architecture=squeezenet1_0
+        --set pretrained=squeezenet1_0_imagenet_fp16.safetensors             a tenth of the labels, with and without
 
 defaults: `train classification` with nothing but the images and the time.
 protocol: ResNet-18 for 28 pixels at full width, the official split, `--epochs` at most, the weights of the best
 validation AUC; the mean of `--seeds` runs counts.
+--share: of the training images of each class, this share is learnt from; validation and test stay as they are.
 Training, prediction and scoring are those of the command line; the test part is seen once, at the end.
 """
 
@@ -20,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_medseg.cli.settings import parse
 from napari_medseg.data.labelled.answers import Classified
 from napari_medseg.data.labelled.listing import open_npz
-from napari_medseg.evaluate.classification import scores_of
+from napari_medseg.evaluate.classification import evaluate_classification
+from napari_medseg.evaluate.tables import Answers
 from napari_medseg.inference.classify import classify
 from napari_medseg.models import Bundle
 from napari_medseg.progress import EpochEnd, Finished
@@ -34,9 +39,10 @@ PUBLISHED = {"pneumoniamnist": {"roc_auc": 0.944, "accuracy": 0.854}}
 log = logging.getLogger("medmnist")
 
 
-def one_run(data: Path, config: ClassificationConfig, folder: Path) -> dict[str, float]:
-    """Train once and return the scores on the test part."""
-    *_, made = create_classification(folder, (data, None), config)
+def one_run(data: Path, config: ClassificationConfig, folder: Path, share: float = 1.0) -> dict[str, float]:
+    """Train once and return the scores on the test part, and the ends of the interval of accuracy and AUC."""
+    source = data if share == 1 else with_share(data, share, config.seed, folder.parent / "share.npz")
+    *_, made = create_classification(folder, (source, None), config)
     assert isinstance(made, Finished)
     for event in train(made.result):
         if isinstance(event, EpochEnd) and event.scores:
@@ -48,12 +54,36 @@ def one_run(data: Path, config: ClassificationConfig, folder: Path) -> dict[str,
     assert labels is not None
     values = np.array([int(c.name) for c in bundle.spec.classes])
     assert isinstance(answers.result, Classified)
-    return scores_of(np.searchsorted(values, labels), answers.result.probabilities)
+    names, probable = answers.result.names, answers.result.probabilities
+    classes = tuple(c.name for c in bundle.spec.classes)
+    truth = labels if labels.ndim == 2 else np.searchsorted(values, labels)
+    report = evaluate_classification(Answers(classes, names, probable, truth))
+    scores = {name: value for name, value in report.scores.items() if value is not None}
+    for name in ("accuracy", "roc_auc"):
+        if name in report.intervals:
+            scores |= {f"{name}_low": report.intervals[name].low, f"{name}_high": report.intervals[name].high}
+    return scores
+
+
+def with_share(data: Path, share: float, seed: int, path: Path) -> Path:
+    """Write a copy of a data set with a share of the training images of each class, and return its path."""
+    with np.load(data) as packed:
+        arrays = {name: packed[name] for name in packed.files}
+    labels = arrays["train_labels"].reshape(len(arrays["train_labels"]), -1)
+    rng = np.random.default_rng(seed)
+    kinds = np.unique(labels, axis=0)
+    groups = [rng.permutation(np.flatnonzero((labels == kind).all(axis=1))) for kind in kinds]
+    kept = np.sort(np.concatenate([group[: max(2, round(share * len(group)))] for group in groups]))
+    for name in ("train_images", "train_labels"):
+        arrays[name] = arrays[name][kept]
+    np.savez(path, **arrays)
+    return path
 
 
 def settings(arguments: argparse.Namespace, seed: int) -> ClassificationConfig:
     """Return how to train."""
     common: dict[str, Any] = {"seed": seed, "device": arguments.device, "minutes": arguments.minutes}
+    common |= parse(arguments.set or [])
     if not arguments.protocol:
         return ClassificationConfig(**common)
     network = {"architecture": "resnet18_small", "width": 64, "epochs": arguments.epochs}
@@ -74,6 +104,8 @@ def main(words: list[str]) -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float, default=10.0, help="per run; 0 for none")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--share", type=float, default=1.0, help="of the training labels")
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="a setting of training")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(words)
@@ -82,7 +114,7 @@ def main(words: list[str]) -> None:
     runs = []
     for seed in range(arguments.seeds or (3 if arguments.protocol else 1)):
         with TemporaryDirectory() as folder:
-            runs.append(one_run(arguments.data, settings(arguments, seed), Path(folder) / "run"))
+            runs.append(one_run(arguments.data, settings(arguments, seed), Path(folder) / "run", arguments.share))
         log.info("seed %d: test %s", seed, {score: round(value, 4) for score, value in runs[-1].items()})
     found = summary(arguments.data.stem, runs)
     log.info("%s", json.dumps({key: found[key] for key in ("mean", "published")}, indent=1))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MIRROR = "NAPARI_MEDSEG_IMAGENET"
 """Environment variable with the address of a copy of torchvision's weights, for sites without the internet."""
 TERMS = "BSD-3-Clause (torchvision); trained on ImageNet, whose images are for non-commercial research"
-AUXILIARY = ("AuxLogits.",)
-"""Parts of published weights that serve training on ImageNet alone."""
+AUXILIARY = ("AuxLogits.", "conv_seg.")
+"""Parts of published weights that serve their first training alone: Inception's, and MedicalNet's."""
 OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 """Names of layers in torchvision's file for DenseNet, which is older than its code."""
 COUNTER = ".num_batches_tracked"

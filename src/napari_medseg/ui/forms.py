@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, Union, cast, get_args, get_origin
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, SpinBox, Widget
 from magicgui.widgets.bases import BaseValueWidget
 from psygnal import Signal, SignalInstance
@@ -248,7 +249,7 @@ def _placeholder(annotation: object, bounds: Bounds) -> object:
 
 
 def _path(_bounds: Bounds, value: object) -> Editor:
-    return _holding(FileEdit(mode="d"), value)
+    return _holding(FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), value)
 
 
 def _sequence(_bounds: Bounds, value: object) -> Editor:

@@ -30,6 +30,7 @@ def spec(architecture: str, classes: int = 3, **fields) -> ModelSpec:
         ("squeezenet1_1", {}),
         ("resnet18", {"channels": 2}),
         ("resnet10_3d", {"dims": 3, "patch_size": (16, 16, 16)}),
+        ("vit_3d", {"dims": 3, "patch_size": (8, 16, 8), "options": {"patch": 8, "hidden": 12, "layers": 1}}),
     ],
 )
 def test_one_logit_per_class(architecture, fields):
@@ -41,7 +42,7 @@ def test_one_logit_per_class(architecture, fields):
 @pytest.mark.parametrize(
     "architecture",
     ["resnet34", "resnet50", "densenet121", "vgg16", "inception_v3", "efficientnet_b0", "convnext_tiny", "vit_b_16",
-     "densenet121_3d", "resnet50_3d"],
+     "densenet121_3d", "resnet34_3d", "resnet50_3d"],
 )  # fmt: skip
 def test_every_family_can_be_built(architecture):
     dims = 3 if architecture.endswith("_3d") else 2
@@ -105,6 +106,26 @@ def test_files_of_older_versions_are_understood(tmp_path):
     assert all(torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items())
 
 
+@pytest.mark.parametrize("architecture", ["resnet10_3d", "resnet18_3d"])
+def test_files_laid_out_as_those_of_medicalnet_fit(tmp_path, architecture):
+    model = spec(architecture, dims=3, channels=2, patch_size=(16, 16, 16))
+    torch.manual_seed(0)
+    source, after = build(model.model_copy(update={"channels": 1})), build(model)
+    # As in MedicalNet's files: without a last layer and the counters of normalisation, in a wrapper, from several GPUs.
+    state = {
+        f"module.{name}": value
+        for name, value in source.state_dict().items()
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+    }
+    torch.save({"state_dict": state}, tmp_path / "resnet.pth")
+    last = after.fc.weight.clone()
+    load_pretrained(after, model, tmp_path / "resnet.pth")
+    found = after.state_dict()
+    torch.testing.assert_close(found["conv1.weight"].sum(dim=1), source.conv1.weight.data.sum(dim=1))
+    assert torch.equal(found["layer4.0.conv2.weight"], source.layer4[0].conv2.weight)
+    assert torch.equal(after.fc.weight, last)
+
+
 def test_two_channels_share_the_sum():
     weight = torch.arange(6.0).reshape(1, 3, 2)
     torch.testing.assert_close(adapted(weight, 2).sum(dim=1), weight.sum(dim=1))
@@ -117,6 +138,7 @@ def test_two_channels_share_the_sum():
         (lambda: spec("resnet18", patch_size=(28, 28)), "at least 32 pixels"),
         (lambda: spec("vit_b_16", patch_size=(40, 40)), "multiple of 16"),
         (lambda: spec("resnet18", dims=3), "cannot have 3 dimensions"),
+        (lambda: spec("vit_3d", dims=3, patch_size=(20, 16, 16)), "no multiples of 16"),
     ],
 )
 def test_specifications_that_cannot_be_built(model, message):

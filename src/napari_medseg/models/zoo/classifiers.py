@@ -32,6 +32,10 @@ SMALLEST = {"inception_v3": 75, "squeezenet1_0": 21, "squeezenet1_1": 17}
 """Fewest pixels along an edge; 32 for the others."""
 
 
+PLAIN_SHORTCUTS = (18, 34)
+"""Depths of MedicalNet's networks whose shortcuts have no weights."""
+
+
 class TorchvisionOptions(BaseModel):
     """What may be set of a network of torchvision."""
 
@@ -48,6 +52,19 @@ class WidthOptions(BaseModel):
 
     width: Annotated[int, Field(ge=1, le=256)] = 32
     """Channels of the first stage; each stage has twice as many as the one before."""
+
+
+class TransformerOptions(BaseModel):
+    """Size of a vision transformer for volumes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    patch: Annotated[int, Field(ge=2, le=64)] = 16
+    """Edge in voxels of the pieces that it looks at; image sizes must be multiples of it."""
+    hidden: Annotated[int, Field(ge=12, le=1536, multiple_of=12)] = 384
+    """Numbers per piece."""
+    layers: Annotated[int, Field(ge=1, le=24)] = 8
+    """Transformer blocks."""
 
 
 class NoOptions(BaseModel):
@@ -107,11 +124,18 @@ def cnn_small(spec: ModelSpec, options: WidthOptions) -> NetworkDef:
 
 def monai_resnet(depth: int, spec: ModelSpec, _options: NoOptions) -> NetworkDef:
     """Return MONAI's ResNet for volumes."""
-    sizes = {"spatial_dims": 3, "n_input_channels": spec.channels, "num_classes": spec.outputs}
+    # The shortcuts are those of MedicalNet, so that its weights fit.
+    sizes = {
+        "spatial_dims": 3,
+        "n_input_channels": spec.channels,
+        "num_classes": spec.outputs,
+        "shortcut_type": "A" if depth in PLAIN_SHORTCUTS else "B",
+        "bias_downsample": False,
+    }
     return NetworkDef(f"monai.networks.nets.resnet{depth}", sizes)
 
 
-for _depth in (10, 18, 50):
+for _depth in (10, 18, 34, 50):
     register(
         f"resnet{_depth}_3d",
         title=f"ResNet-{_depth} for volumes (MONAI)",
@@ -134,3 +158,28 @@ def densenet121_3d(spec: ModelSpec, _options: NoOptions) -> NetworkDef:
     """Return MONAI's DenseNet for volumes."""
     sizes = {"spatial_dims": 3, "in_channels": spec.channels, "out_channels": spec.outputs}
     return NetworkDef("monai.networks.nets.DenseNet121", sizes)
+
+
+@register(
+    "vit_3d",
+    title="Vision transformer for volumes (MONAI)",
+    options=TransformerOptions,
+    dims=(3,),
+    citation="Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR (2021)",
+    tasks=TASKS,
+)
+def vit_3d(spec: ModelSpec, options: TransformerOptions) -> NetworkDef:
+    """Return MONAI's vision transformer with a class token."""
+    if any(edge % options.patch for edge in spec.patch_size):
+        raise BundleError(
+            f"{spec.name}: volumes of {spec.patch_size} voxels are no multiples of {options.patch}.", "Set image_size."
+        )
+    sizes = {
+        "channels": spec.channels,
+        "classes": spec.outputs,
+        "size": list(spec.patch_size),
+        "patch": options.patch,
+        "hidden": options.hidden,
+        "layers": options.layers,
+    }
+    return NetworkDef("napari_medseg.models.nets.volume_transformer.VolumeTransformer", sizes)

@@ -40,7 +40,8 @@ class ClassificationConfig(BaseModel):
     image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
     """Edge in voxels to which images are brought; None chooses from the images, the network and the device."""
     pretrained: str | None = None
-    """``imagenet`` fetches torchvision's weights; anything else is a file of weights for the architecture."""
+    """``imagenet`` fetches torchvision's weights, ``medicalnet`` those of MedicalNet for volumes; anything else is a
+    file of weights for the architecture."""
     freeze: Literal["none", "head", "staged"] = "none"
     """Of a pretrained network. none: all layers learn, the pretrained ones at a lower rate. head: only the last layer
     learns. staged: only the last layer in the first fifth of the steps; then one stage after the other is freed, from

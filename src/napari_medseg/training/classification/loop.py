@@ -10,6 +10,7 @@ from torch import nn
 from napari_medseg.device import choose
 from napari_medseg.errors import Cancelled, ConfigError
 from napari_medseg.models import Bundle, build
+from napari_medseg.models.medicalnet import fetch_medicalnet
 from napari_medseg.models.pretrained import fetch_imagenet, load_pretrained, take_over
 from napari_medseg.progress import Control, Event, Note
 from napari_medseg.training.classification.config import ClassificationConfig
@@ -99,6 +100,8 @@ def _network(run: ClassificationRun, control: Control, resume: bool) -> Generato
         path = Path(config.pretrained).expanduser()
         if config.pretrained == "imagenet":
             path = yield from fetch_imagenet(spec.architecture, control)
+        elif config.pretrained == "medicalnet":
+            path = yield from fetch_medicalnet(spec.architecture, control)
         load_pretrained(network, spec, path)
         yield Note(f"Training starts from the weights in {path.name}.")
     return network, pretrained

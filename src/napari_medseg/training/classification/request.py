@@ -27,6 +27,8 @@ WIDTHS = {"cpu": 32}
 """Channels of the first stage of small networks on a processor without graphics; 64 elsewhere."""
 EDGES = {("cpu", 2): 96, ("cpu", 3): 48, ("gpu", 2): 224, ("gpu", 3): 96}
 """Most voxels along an edge by default, by processor and number of dimensions."""
+PIECE = 16
+"""Edge of what the transformer for volumes looks at."""
 PRETRAINED_EDGE = {"cpu": 128, "gpu": 224}
 
 
@@ -178,6 +180,8 @@ def _architecture(facts: Survey, config: ClassificationConfig) -> str:
 
 
 def _edge(facts: Survey, architecture: str, processor: str, pretrained: bool) -> int:
+    if architecture == "vit_3d":
+        return max(PIECE, min(facts.edge, EDGES[processor, 3]) // PIECE * PIECE)
     if architecture.startswith("vit"):
         return 224
     least = {"resnet18_small": 8, "cnn_small": 8, "inception_v3": 96}.get(architecture, 32)

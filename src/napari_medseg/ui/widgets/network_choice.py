@@ -57,10 +57,11 @@ class WeightsChoice(QComboBox):
         self._kept = 0
         self.addItem("Random", None)
         self.addItem("ImageNet (fetched once)", "imagenet")
+        self.addItem("MedicalNet (volumes, fetched once)", "medicalnet")
         self.addItem(OPEN, OPEN)
         self.setToolTip(
-            "Random weights, or those of a network of the same kind: torchvision's for ImageNet, fetched once "
-            "with their licence shown, or a file that you have"
+            "Random weights, or those of a network of the same kind: torchvision's for ImageNet or MedicalNet's for "
+            "volumes, fetched once with their licence shown, or a file that you have"
         )
         self.activated.connect(self._on_activated)
 
