@@ -25,10 +25,13 @@ def rank() -> int:
 @contextmanager
 def joined() -> Iterator[None]:
     """Connect with the other processes while the context lasts; again inside of it, without effect."""
+    if count() == 1:
+        yield
+        return
     import torch
     import torch.distributed as dist
 
-    if count() == 1 or dist.is_initialized():
+    if dist.is_initialized():
         yield
         return
     # Numbers on the CPU go by gloo, those on GPUs by nccl.
@@ -94,12 +97,14 @@ def total(values: "torch.Tensor") -> "torch.Tensor":
     Gradients pass, in the sense that their mean over the processes, as `average_gradients` takes it, is the gradient of
     what is computed from the sum.
     """
+    import torch.distributed as dist
+
     if count() == 1:
         return values
-    from torch.distributed.nn.functional import all_reduce
-
-    summed: torch.Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-    return summed
+    summed = values.detach().clone()
+    dist.all_reduce(summed)
+    # Adds nothing but the way for the gradient, which is the same in all processes and will be divided by their number.
+    return summed + count() * (values - values.detach()) if values.requires_grad else summed
 
 
 def average_gradients(parameters: "Iterable[nn.Parameter]") -> None:
@@ -124,6 +129,6 @@ def _average(tensors: "list[torch.Tensor]") -> None:
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= count()
-    parts = flat.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))

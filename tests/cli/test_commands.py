@@ -130,10 +130,35 @@ class TestTrain:
         start = ("--init", trained / "bundle", "--class", "40=lesion", "--set", "steps=1", "--set", "freeze=head")
         outcome = command("train", "segmentation", *folders, *start)
         assert outcome.code == 0, outcome.err
-        assert "new for lesion" in outcome.err
         spec = Bundle.load(changed / "run" / "bundle").spec
         assert (40, "lesion") in [(entry.value, entry.name) for entry in spec.classes]
         assert 3 not in [entry.value for entry in spec.classes]
+
+    def test_keeps_the_model_under_a_name_and_goes_back(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        folders = ("--images", cases / "images", "--labels", cases / "labels", *TINY)
+        for number in (1, 2):
+            steps = ("--set", "steps=2", "--set", f"seed={number}", "--set", "teacher=false")
+            outcome = command(
+                "train", "segmentation", *folders, *steps, "--keep", "my organs", "--out", tmp_path / f"run{number}"
+            )
+            assert outcome.code == 0, outcome.err
+        verdict = json.loads((tmp_path / "run2" / "verdict.json").read_text())
+        assert verdict["text"] in outcome.out
+        assert ("Kept as my organs" in outcome.out) == verdict["accepted"]
+        listed = command("models", "versions", "my organs").out
+        assert "now" in listed
+        assert ("000001" in listed) is False
+        back = command("models", "rollback", "my organs")
+        assert back.code == (0 if verdict["accepted"] else 2)
+
+    def test_finds_a_learning_rate(self, command: Command, cases: Path, tmp_path: Path) -> None:
+        folders = ("--images", cases / "images", "--labels", cases / "labels", *TINY, "--set", "teacher=false")
+        outcome = command("train", "find-rate", *folders, "--json", "--plot", tmp_path / "rate.png")
+        assert outcome.code == 0, outcome.err
+        found = outcome.json
+        assert 1e-6 < found["proposed"] < 1
+        assert len(found["rates"]) == len(found["losses"])
+        assert (tmp_path / "rate.png").stat().st_size > 5000
 
     def test_ctrl_c_keeps_the_model_and_says_how_to_go_on(self, cases: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"

@@ -15,8 +15,8 @@ from napari_medseg.training.checkpoint import load_held_out, save_held_out
 MakeRun = Callable[..., RunFolder]
 
 
-def replacing(run: RunFolder, bundle: Path, earlier: Path | None = None) -> RunFolder:
-    config = RunConfig.model_validate(run.load().model_dump() | {"replaces": bundle, "earlier": earlier})
+def replacing(run: RunFolder, bundle: Path) -> RunFolder:
+    config = RunConfig.model_validate(run.load().model_dump() | {"replaces": bundle})
     run.config.write_text(config.model_dump_json())
     return run
 
@@ -31,7 +31,7 @@ def result_of(run: RunFolder, control: Control | None = None) -> TrainResult:
 @pytest.fixture
 def good(make_run: MakeRun) -> RunFolder:
     """Return a run that has learnt something."""
-    run = make_run("good", steps=60, learning_rate=0.02, validate_every=20)
+    run = make_run("good", steps=40, learning_rate=0.02, validate_every=20)
     result_of(run)
     return run
 
@@ -67,10 +67,10 @@ def test_a_model_compared_with_itself_is_equal_on_every_voxel(make_run: MakeRun,
     assert result.verdict.difference == pytest.approx(0, abs=1e-6)
     for change in (*result.verdict.held_out, *result.verdict.labelled):
         assert change.after == pytest.approx(change.before, abs=1e-6)
-    # as training measured it, which is what a user gets
+    # near what training measured, on fewer tiles
     assert result.measured is not None
     for change in result.verdict.held_out:
-        assert change.after == pytest.approx(result.measured.classes[change.name].dice, abs=0.02)
+        assert change.after == pytest.approx(result.measured.classes[change.name].dice, abs=0.05)
 
 
 def test_only_what_was_labelled_before_tells_of_forgetting(make_run: MakeRun, good: RunFolder) -> None:
@@ -79,14 +79,16 @@ def test_only_what_was_labelled_before_tells_of_forgetting(make_run: MakeRun, go
     target = masks["head"]
     only[tuple(np.argwhere(target)[0])] = True
     save_held_out(good.labelled, HeldOut({"head": only}, "labelled"))
-    run = replacing(make_run("next", steps=1), good.bundle, good.path)
+    run = replacing(make_run("next", steps=1), good.bundle)
     verdict = result_of(run).verdict
     assert verdict is not None
     assert len(verdict.labelled) <= 1
 
 
 def test_a_model_that_cannot_be_read_is_not_replaced_unseen(make_run: MakeRun, tmp_path: Path) -> None:
-    run = replacing(make_run("new", steps=1), tmp_path / "gone")
+    (tmp_path / "damaged").mkdir()
+    assert result_of(replacing(make_run("first", steps=1), tmp_path / "gone")).verdict is None
+    run = replacing(make_run("new", steps=1), tmp_path / "damaged")
     verdict = result_of(run).verdict
     assert verdict is not None
     assert not verdict.accepted

@@ -43,7 +43,9 @@ def test_it_learns_and_the_bundle_predicts(make_run: MakeRun, tmp_path: Path) ->
 
     result = result_of(events)
     bundle = Bundle.load(result.bundle)
-    assert bundle.spec.metrics == {f"dice/{name}": value for name, value in (result.dice or {}).items()}
+    assert result.measured is not None
+    assert bundle.spec.metrics == result.measured.metrics
+    assert result.dice == result.measured.dice
     assert len(bundle.spec.training_data) == 1
     image = io.read(tmp_path / "head.medvol")[0]
     *_, finished = predict(image, bundle, PredictOptions(device="cpu"))

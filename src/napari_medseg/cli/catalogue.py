@@ -131,6 +131,31 @@ def remove(name: Name) -> None:
 
 
 @commands.command()
+def versions(name: Name) -> None:
+    """List the versions that a model had before, newest first."""
+    from napari_medseg.cli.predict import find_model
+    from napari_medseg.models import Bundle
+    from napari_medseg.models.versions import versions as earlier
+
+    bundle = find_model(Path(name))
+    assert bundle.path is not None
+    rows = table("version", "trained on", "measured")
+    for label, found in [("now", bundle), *((path.name, Bundle.load(path)) for path in earlier(bundle.path))]:
+        dice = {key: value for key, value in found.spec.metrics.items() if key.startswith("dice/")}
+        scores = ", ".join(f"{key.removeprefix('dice/')} {value:.2f}" for key, value in dice.items())
+        rows.add_row(label, f"{len(found.spec.training_data)} images", scores or "not validated")
+    out().print(rows)
+
+
+@commands.command()
+def rollback(name: Name) -> None:
+    """Put the version before back in a model's place; nothing is lost, and again goes further back."""
+    from napari_medseg.models.versions import rollback_named
+
+    _print_facts(rollback_named(name))
+
+
+@commands.command()
 def zoo(as_json: AsJson = False) -> None:
     """List the models of MONAI's model zoo, and TotalSegmentator's tasks if it is installed."""
     from napari_medseg.errors import BundleError

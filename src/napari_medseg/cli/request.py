@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.cli.case_names import chosen
+from napari_medseg.cli.patients import patients
 from napari_medseg.cli.predict import find_model
 from napari_medseg.cli.schemes import LOOK_AT, class_names, count_objects
 from napari_medseg.cli.settings import build, parse
@@ -22,6 +23,7 @@ from napari_medseg.io.named import by_stem
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.design import Design, design_spec
 from napari_medseg.models.retarget import fine_tuned_spec
+from napari_medseg.models.versions import place_of
 from napari_medseg.training import Case, TrainConfig, create_run
 from napari_medseg.volume import LabelClass, Volume
 
@@ -47,6 +49,10 @@ class Request:
     maps number their objects."""
     cases: str | None = None
     """Which cases, of all that there are; see `case_names`."""
+    patients: Path | None = None
+    """Table of images and patients."""
+    keep: str | None = None
+    """Name under which the model goes into the user's library."""
 
     def create(self, folder: Path, images: Path, labels: Path) -> list[str]:
         """Lay out the run.
@@ -76,13 +82,15 @@ class Request:
             objects = count_objects([set(values.tolist()) for values in found])
             scheme = "foreground" if objects else "dense"
             notes += [OBJECTS] * objects
+        groups = patients(pairs, self.patients)
         cases = [
-            Case(id=name, image=image.resolve(), labels=label.resolve(), scheme=scheme)
+            Case(id=name, image=image.resolve(), labels=label.resolve(), scheme=scheme, group=groups[name])
             for name, (image, label) in pairs.items()
         ]
         classes = _renamed(_classes(found, known, scheme), class_names(self.names))
-        spec = self._spec(folder.resolve().name, cases, design, classes)
-        create_run(folder, spec, cases, config, None if self.init is None else find_model(self.init).path)
+        spec = self._spec(self.keep or folder.resolve().name, cases, design, classes)
+        init = None if self.init is None else find_model(self.init).path
+        create_run(folder, spec, cases, config, init, place_of(self.keep) if self.keep else None)
         return notes
 
     def _values(self) -> tuple[Design, TrainConfig]:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from napari_medseg.cli import rate
 from napari_medseg.cli.console import duration, follow, out, say, scores_text
 from napari_medseg.errors import Cancelled, ConfigError
-from napari_medseg.progress import Control
+from napari_medseg.progress import Control, Finished
 
 if TYPE_CHECKING:
     from napari_medseg.training import TrainResult
 
 commands = typer.Typer(no_args_is_help=True, help="Train a model on a folder of images and labels.")
+commands.command(name="find-rate")(rate.find_rate)
 
 
 @commands.command()
@@ -42,6 +44,16 @@ def segmentation(
             metavar="FILE[:PART]", help="Only these cases, such as names.txt, split.json:train, table.csv:split=train."
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--patients", metavar="CSV", help="Columns image,patient: no patient is trained on and validated on."
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Put the model into your collection, if it is no worse than one there."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
     again: Annotated[
         Path | None,
@@ -49,24 +61,29 @@ def segmentation(
     ] = None,
 ) -> None:
     """Train a segmentation model; the settings are listed in the documentation of training."""
+    from napari_medseg import processes
     from napari_medseg.cli.request import Request
     from napari_medseg.training import RunFolder
 
-    request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme, cases)
+    request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme, cases, table, keep)
     if again is not None:
         if request != Request() or resume or images is not None or labels is not None:
             raise ConfigError("A replay takes everything from its run.", "Leave out all but --replay and --out.")
         replay_run(again, out_folder)
         return
-    if resume and RunFolder(out_folder).config.exists():
-        if request != Request():
-            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
-    elif images is None or labels is None:
-        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
-    else:
-        for note in request.create(out_folder, images, labels):
-            say(note)
-    train_run(out_folder)
+    with processes.joined():
+        if processes.rank() > 0:
+            pass
+        elif resume and RunFolder(out_folder).config.exists():
+            if request != Request():
+                raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
+        elif images is None or labels is None:
+            raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+        else:
+            for note in request.create(out_folder, images, labels):
+                say(note)
+        processes.wait()
+        train_run(out_folder)
 
 
 @commands.command()
@@ -157,17 +174,37 @@ def train_run(folder: Path) -> None:
     Cancelled
         If the user stopped it, with how to go on.
     """
+    from napari_medseg import processes
     from napari_medseg.training import RunFolder, TrainResult, train
 
     control, run = Control(), RunFolder(folder)
+    events = train(run, control, resume=run.last.exists())
+    if processes.rank() > 0:
+        # The first process speaks for all.
+        follow((event for event in events if isinstance(event, Finished)), control)
+        return
     try:
-        result = follow(train(run, control, resume=run.last.exists()), control)
+        result = follow(events, control)
     except Cancelled:
         kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
         again = f"napari-medseg train segmentation --out {shlex.quote(str(folder))} --resume"
         raise Cancelled(kept, f"Go on with: {again}") from None
     assert isinstance(result, TrainResult)
     _say_result(result)
+    if (place := run.load().replaces) is not None:
+        _keep(result, place)
+
+
+def _keep(result: "TrainResult", place: Path) -> None:
+    """Put a model into the user's collection, unless it is worse than the one there."""
+    from napari_medseg.models import Bundle
+    from napari_medseg.models.versions import replace
+
+    if result.verdict is not None and not result.verdict.accepted:
+        say(f"Warning: {place.name} stays as it is; the new model is in {result.bundle}.")
+        return
+    kept = replace(Bundle.load(result.bundle), place)
+    out().print(f"Kept as {kept.spec.name} in {kept.path}.", markup=False)
 
 
 def replay_run(source: Path, folder: Path) -> None:
@@ -182,5 +219,8 @@ def replay_run(source: Path, folder: Path) -> None:
 
 
 def _say_result(result: "TrainResult") -> None:
-    dice = "not validated" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}"
-    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {dice}", markup=False)
+    known = "" if result.dice is None else f"Dice on held-out voxels: {scores_text(result.dice)}."
+    text = str(result.measured) if result.measured is not None else known or "Not validated."
+    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}. {text}", markup=False)
+    if result.verdict is not None:
+        out().print(str(result.verdict), markup=False)

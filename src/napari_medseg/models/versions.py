@@ -13,15 +13,15 @@ PLACE = ".versions"
 """Folder beside the models that holds them."""
 
 
-def replace(bundle: Bundle, folder: Path | None = None) -> Bundle:
-    """Put a model under its name into a collection; one of that name becomes its earlier version.
+def replace(bundle: Bundle, place: Path | None = None) -> Bundle:
+    """Put a model in its place; one that is there becomes its earlier version.
 
     Parameters
     ----------
     bundle : Bundle
         The new model.
-    folder : Path, optional
-        Of the models, one folder each; the user's library if None.
+    place : Path, optional
+        Folder of the model itself; the one of its name in the user's library if None.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def replace(bundle: Bundle, folder: Path | None = None) -> Bundle:
     WriteError
         If it cannot be written; the one before stays.
     """
-    place = (folder or library_folder()) / folder_of(bundle.spec.name)
+    place = place or place_of(bundle.spec.name)
     if not place.is_dir():
         return bundle.save(place)
     if Bundle.load(place).hash == bundle.hash:
@@ -47,6 +47,11 @@ def replace(bundle: Bundle, folder: Path | None = None) -> Bundle:
     for old in versions(place)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return Bundle.load(place)
+
+
+def place_of(name: str) -> Path:
+    """Return the folder that a model of a name has in the user's library."""
+    return library_folder() / folder_of(name)
 
 
 def versions(place: Path) -> list[Path]:

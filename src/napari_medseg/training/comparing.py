@@ -100,16 +100,17 @@ def _compare(run: RunFolder, earlier: Bundle, control: Control) -> Generator[Eve
         cases.append(load_case(case, config.spec))
     held_out = _held_out(run, cases)
     before = _labelled_before(run, cases, held_out)
-    for done, case in enumerate(cases):
-        case.sample.target[~np.isin(case.sample.target, common)] = UNLABELLED
+    for done, loaded in enumerate(cases):
+        target = loaded.sample.target
+        target[~np.isin(target, common)] = UNLABELLED
         for position, counts in enumerate(models):
             yield Progress(STAGE, len(cases) + 2 * done + position, 3 * len(cases))
-            _count(counts, case, held_out, before[case.case.id], (task, config.train.device, control))
-    scores = [
+            _count(counts, loaded, held_out, before[loaded.case.id], (task, config.train.device, control))
+    old, fresh = (
         Scores({key: found[common] for key, found in counts.held_out.items()}, counts.labelled[common])
         for counts in models
-    ]
-    return judge(earlier.spec.name, *scores, [classes[index].name for index in common])
+    )
+    return judge(earlier.spec.name, old, fresh, [classes[index].name for index in common])
 
 
 def _count(
@@ -165,7 +166,7 @@ def _labelled_before(run: RunFolder, cases: Sequence[LoadedCase], held_out: Held
     """Return the voxels that were labelled when the earlier model was made; all that are not held out if unknown."""
     config = run.load()
     assert config.replaces is not None
-    earlier = RunFolder(config.earlier or config.replaces.parent)
+    earlier = RunFolder(config.replaces.parent)
     masks = load_held_out(earlier.labelled).masks if earlier.labelled.exists() else {}
     known = {case.case.id: masks.get(case.case.id) for case in cases}
     return {

@@ -34,10 +34,11 @@ def train(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterato
 def _judged(run: RunFolder, control: Control, events: Iterator[Event]) -> Iterator[Event]:
     """Compare the result with the model that it is to replace, if there is one."""
     for event in events:
-        compared = isinstance(event, Finished) and isinstance(event.result, TrainResult)
-        if compared and run.load().replaces is not None:
-            verdict = yield from compare(run, control)
-            event = Finished(replace(event.result, verdict=verdict))
+        if isinstance(event, Finished) and isinstance(event.result, TrainResult):
+            place = run.load().replaces
+            if place is not None and place.is_dir():
+                verdict = yield from compare(run, control)
+                event = Finished(replace(event.result, verdict=verdict))
         yield event
 
 

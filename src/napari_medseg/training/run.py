@@ -53,9 +53,7 @@ class RunConfig(BaseModel):
     init: Path | None = None
     """Folder of the bundle to start from; None starts from random weights."""
     replaces: Path | None = None
-    """Folder of the bundle whose place the model is to take: both are compared at the end."""
-    earlier: Path | None = None
-    """Folder of the run that made that bundle, which knows what was labelled then."""
+    """Folder whose place the model is to take, if it is no worse than a bundle that is there."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "RunConfig":
@@ -222,6 +220,7 @@ def create_run(
     cases: Sequence[Case],
     train: TrainConfig | None = None,
     init: Path | str | None = None,
+    replaces: Path | None = None,
 ) -> RunFolder:
     """Lay out a new run's folder, ready for `napari_medseg.training.train`.
 
@@ -237,6 +236,8 @@ def create_run(
         How; the defaults if None.
     init : path, optional
         Bundle to start from.
+    replaces : path, optional
+        Folder whose place the model is to take, if it is no worse than a bundle that is there.
 
     Returns
     -------
@@ -254,7 +255,11 @@ def create_run(
     check_trainable(spec)
     try:
         config = RunConfig(
-            spec=spec, cases=tuple(cases), train=train or TrainConfig(), init=None if init is None else Path(init)
+            spec=spec,
+            cases=tuple(cases),
+            train=train or TrainConfig(),
+            init=None if init is None else Path(init),
+            replaces=replaces,
         )
     except ValidationError as error:
         raise ConfigError(f"The training cannot be set up: {error}.", "Correct the settings.") from error
