@@ -134,6 +134,10 @@ class Sketching:
             labels = plane_labels(self.network, self._features[number], self.cases[number].grid, self.spec, axis, index)
             yield Preview(self.view.sample, axis, index, labels, self.fits)
         self._shown = (self.view, self.fits)
+    def measure(self) -> Measurement:
+        """Return what the score is worth."""
+        return measure(self.overlaps, [c.name for c in self.spec.classes], self.held_out.unit, self.config.hold_out)
+
 
     def save(self) -> Iterator[Event]:
         """Write the bundle."""
@@ -141,7 +145,7 @@ class Sketching:
             update={
                 "options": {**self.spec.options, "smoothing": self.network.smoothing},
                 "training_data": tuple(training_data_hash(case) for case in self.cases),
-                "metrics": {f"dice/{name}": value for name, value in (self.dice or {}).items()},
+                "metrics": self.measure().metrics,
             }
         )
         Bundle.create(spec, self.network.state_dict()).save(self.run.bundle)
@@ -173,7 +177,7 @@ class Sketching:
         except DataError:
             return
         score = score_sketch(twin, self._features, self.cases, self.held_out, self.spec, self.task)
-        self.dice = score.dice if score else None
+        self.dice, self.overlaps = (score.dice, score.overlaps) if score else (None, {})
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:
