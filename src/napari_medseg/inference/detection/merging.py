@@ -10,7 +10,7 @@ from napari_medseg.prediction import Boxes
 Merge = Literal["fusion", "nms"]
 
 
-def merged(boxes: Boxes, iou: float, how: Merge = "fusion", most: int = 1000) -> Boxes:
+def merged(boxes: Boxes, iou: float, how: Merge = "nms", most: int = 1000) -> Boxes:
     """Return boxes of which no two of a class overlap more than `iou`, the surest first.
 
     Parameters
@@ -38,8 +38,8 @@ def merged(boxes: Boxes, iou: float, how: Merge = "fusion", most: int = 1000) ->
         shared = iou_matrix(rest.edges[number][None], rest.edges[same])[0]
         group = same[(shared > iou) | (same == number)]
         open_[group] = False
-        weights = rest.scores[group] if how == "fusion" else (group == number).astype(float)
-        edges.append(np.average(rest.edges[group], axis=0, weights=np.maximum(weights, 1e-12)))
+        weights = rest.scores[group] + 1e-9 if how == "fusion" else (group == number).astype(float)
+        edges.append(np.average(rest.edges[group], axis=0, weights=weights))
         kept.append(number)
         if len(kept) == most:
             break

@@ -17,8 +17,8 @@ class DetectOptions(BaseModel):
     """Boxes below this score are left out. Low, as scores like mAP ask for unsure boxes, too."""
     most: Annotated[int, Field(ge=1, le=100_000)] = 300
     """Boxes of an image that are kept, the surest ones."""
-    merge: Merge = "fusion"
-    """What becomes of several boxes around the same thing: their weighted mean, or the surest one."""
+    merge: Merge = "nms"
+    """What becomes of several boxes around the same thing: the surest one stays, or their weighted mean does."""
     iou: Annotated[float, Field(gt=0, lt=1)] = 0.6
     """Overlap over union from which on two boxes of a class are around the same thing."""
     tile: Annotated[int, Field(ge=32, le=8192)] | None = None

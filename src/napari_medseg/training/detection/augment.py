@@ -97,15 +97,15 @@ def seen(
         Class indices.
     """
     motion = _motion(example, shape, change, turn, rng)
-    source, motion = _needed(example, motion, shape)
-    values = motion.image(source, shape)
+    part, motion_of_part = _needed(example, motion, shape)
+    values = motion_of_part.image(part, shape)
     if change.intensity:
         low, high = rng.uniform(-1, 1, 2)
         values = values * (1 + CONTRAST * low) + BRIGHTNESS * high
     edges, labels = _visible(motion.boxes(example.boxes.edges), example, shape)
     index = {c.value: k for k, c in enumerate(example.boxes.classes)}
     numbers = torch.tensor([index[label] for label in labels.tolist()], dtype=torch.int64)
-    return values, torch.from_numpy(edges.reshape(len(edges), -1).astype(np.float32)), numbers
+    return values, torch.from_numpy(edges.reshape(len(edges), 2 * len(shape)).astype(np.float32)), numbers
 
 
 def _motion(example: Example, shape: tuple[int, ...], change: Change, turn: bool, rng: np.random.Generator) -> Motion:

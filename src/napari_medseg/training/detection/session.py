@@ -175,6 +175,8 @@ class Session:
     def score(self) -> Iterator[Event]:
         """Score the network when it is time to, and keep the best weights."""
         state, val = self.state, self.material.val
+        if state.planned is not None and state.step >= state.planned:
+            self._keep_to_time()
         ended = state.planned is not None and state.step >= state.planned
         if state.planned is None or not (state.step % state.every == 0 or ended or self.stopped):
             return
@@ -199,13 +201,13 @@ class Session:
         self._keep_to_time()
 
     def _keep_to_time(self) -> None:
-        """Plan fewer steps where they have become slower than when they were timed."""
+        """Plan fewer or more steps where they have become slower or faster than when they were timed."""
         state, minutes = self.state, self.run.train.minutes
         if minutes is None or not state.step or state.planned is None:
             return
         left = RESERVE * minutes * 60 - state.seconds
         each = (state.seconds - state.read) / state.step
-        state.planned = min(state.planned, state.step + max(0, int(left / max(each, 1e-9))))
+        state.planned = min(self.most, state.step + max(0, int(left / max(each, 1e-9))))
 
     def save(self, force: bool = False) -> Iterator[Event]:
         """Write a checkpoint when it is time to."""
