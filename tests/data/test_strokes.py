@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.data.phantom import ct_phantom
-from napari_medseg.data.strokes import Annotator, draw_strokes
+from napari_medseg.data.strokes import Annotator, draw_corrections, draw_strokes
 from napari_medseg.errors import DataError
 
 SLICES = [(0, 20), (1, 80), (2, 70)]
@@ -80,3 +80,29 @@ def test_bad_input_is_named() -> None:
         draw_strokes(np.zeros((2, 4, 4), np.uint8), [(0, 9)])
     with pytest.raises(ValidationError):
         Annotator(error_rate=2)
+
+
+class TestCorrections:
+    def test_only_errors_are_painted_with_the_true_class_and_what_was_drawn_stays(self, reference: np.ndarray) -> None:
+        first = draw_strokes(reference, SLICES)
+        predicted = reference.copy()
+        predicted[30:50, 60:90, 60:90] = 7
+        labels = draw_corrections(reference, predicted, first, Annotator(strokes=20))
+        new = (labels != 0) & (first == 0)
+        assert new.any()
+        assert (predicted != reference)[new].all()
+        np.testing.assert_array_equal(truth(labels)[new], reference[new])
+        np.testing.assert_array_equal(labels[first != 0], first[first != 0])
+
+    def test_nothing_wrong_nothing_painted(self, reference: np.ndarray) -> None:
+        first = draw_strokes(reference, SLICES)
+        np.testing.assert_array_equal(draw_corrections(reference, reference, first), first)
+
+    def test_most_strokes_go_where_most_is_wrong(self) -> None:
+        reference = np.zeros((2, 60, 60), np.uint8)
+        reference[0, 10:50, 10:50] = 1
+        reference[1, 10:14, 10:14] = 1
+        predicted = np.zeros_like(reference)
+        labels = draw_corrections(reference, predicted, np.zeros_like(reference), Annotator(strokes=1))
+        assert (labels[0] == 1).any()
+        assert not labels[1].any()

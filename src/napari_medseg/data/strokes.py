@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform_edt, label
 
 from napari_medseg.data.sample import BACKGROUND_VALUE
 from napari_medseg.errors import DataError
@@ -77,6 +77,61 @@ def draw_strokes(
             for voxel in _strokes(plane, value, annotator, random):
                 drawn[voxel] = value or BACKGROUND_VALUE
     return labels
+
+
+def draw_corrections(
+    reference: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    labels: NDArray[np.unsignedinteger],
+    annotator: Annotator | None = None,
+) -> NDArray[np.unsignedinteger]:
+    """Return sparse labels with strokes added where a prediction is most wrong, as a user would correct it.
+
+    The user scrolls through the slices along the first axis and stops where much is wrong, the more often the more it
+    is, and paints into the largest wrong region there.
+
+    Parameters
+    ----------
+    reference, predicted : (z, y, x) integer arrays
+        Class value of every voxel; 0 is background.
+    labels : (z, y, x) unsigned array
+        What is drawn so far: 0 unlabelled, `BACKGROUND_VALUE` background, else the class value. Not changed.
+    annotator : Annotator, optional
+        The hand; draws `strokes` strokes in all.
+
+    Returns
+    -------
+    (z, y, x) unsigned array
+        A copy with more voxels drawn; what was drawn before stays.
+    """
+    annotator = annotator or Annotator()
+    random = np.random.default_rng(annotator.seed)
+    labels = labels.copy()
+    wrong = (reference != predicted) & (labels == 0)
+    for _ in range(annotator.strokes):
+        amount = np.count_nonzero(wrong, axis=(1, 2)).astype(float) ** 2
+        if not amount.any():
+            break
+        index = int(random.choice(len(amount), p=amount / amount.sum()))
+        region = _largest(wrong[index])
+        value = int(np.bincount(reference[index][region]).argmax())
+        allowed = region & (reference[index] == value)
+        start = _start(allowed, random)
+        if start is not None:
+            for voxel in _walk(allowed, start, annotator, random):
+                slips = random.random() < annotator.error_rate
+                place = (index, *(_slip(allowed, voxel, random) if slips else voxel))
+                labels[place] = labels[place] or value or BACKGROUND_VALUE
+        wrong[index][region] = False
+    return labels
+
+
+def _largest(mask: Plane) -> Plane:
+    """Return the largest connected region of a mask that is not empty."""
+    parts, _count = label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(parts == sizes.argmax())
 
 
 def _strokes(

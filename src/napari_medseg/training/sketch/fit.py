@@ -14,8 +14,8 @@ from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.training.sketch.lesson import Lesson
 
 TREES = 50
-LEAF = 3
-"""Strokes in a leaf, at least, once there are enough: single slips of the hand make no rule."""
+LEAF = 2
+"""Painted voxels in a leaf, at least, once there are enough: single slips of the hand make no rule."""
 FIRST_STEPS, LATER_STEPS = 300, 120
 BATCH = 1024
 LEARNING_RATE = 1e-2
@@ -57,11 +57,12 @@ class Teacher:
         self._forest = RandomForestClassifier(
             TREES,
             min_samples_leaf=leaf,
-            class_weight="balanced",
             random_state=seed,
             n_jobs=torch.get_num_threads(),
         )
-        self._forest.fit(features.numpy(), classes)
+        # Half way to balance: users paint a class more often because there is more of it, and because it was missed.
+        weights = 1 / np.sqrt(np.bincount(classes)[classes])
+        self._forest.fit(features.numpy(), classes, weights)
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Return the (voxel, class) probabilities of (voxel, feature) responses."""

@@ -53,6 +53,8 @@ class Sketching:
     dice: dict[str, float] | None = None
     overlaps: Overlaps = field(default_factory=dict)
     """On held-out voxels, as last scored."""
+    _loss: float = 0.0
+    """Of the last learning."""
     _learnt: bool = False
     """Whether the network knows the strokes as they are now."""
     _settled: int = 0
@@ -96,18 +98,15 @@ class Sketching:
         if self._learnt and not fresh:
             return
         try:
-            if fresh and self.fits:
-                self._smooth()
-            loss = self._fit(self.network, self._all(), fresh or not self.fits)
-            if fresh and not self.fits:
-                self._smooth()
+            self._loss = self._fit(self.network, self._all(), fresh or not self.fits)
         except DataError as error:
             yield Note(str(error), "warning")
         else:
             self.fits += 1
             if fresh:
+                self._smooth()
                 self._validate()
-            yield EpochEnd(self.fits, loss, self.dice, True, self.seconds)
+            yield EpochEnd(self.fits, self._loss, self.dice, True, self.seconds)
         self._learnt = True
 
     def settle(self) -> Iterator[Event]:
@@ -122,7 +121,7 @@ class Sketching:
             if self.network.smoothing != before:
                 self._shown = None
             if self.dice != dice:
-                yield EpochEnd(self.fits, None, self.dice, True, self.seconds)
+                yield EpochEnd(self.fits, self._loss, self.dice, True, self.seconds)
 
     def show(self) -> Iterator[Event]:
         """Show the slice that the user looks at, if it would look different."""
@@ -134,10 +133,10 @@ class Sketching:
             labels = plane_labels(self.network, self._features[number], self.cases[number].grid, self.spec, axis, index)
             yield Preview(self.view.sample, axis, index, labels, self.fits)
         self._shown = (self.view, self.fits)
+
     def measure(self) -> Measurement:
         """Return what the score is worth."""
         return measure(self.overlaps, [c.name for c in self.spec.classes], self.held_out.unit, self.config.hold_out)
-
 
     def save(self) -> Iterator[Event]:
         """Write the bundle."""

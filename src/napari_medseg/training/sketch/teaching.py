@@ -62,6 +62,11 @@ class Teaching:
         """Return the (z, y, x) target of image `number` with the teacher's answers where nothing was painted."""
         return np.where(target == UNLABELLED, self.answers[number], target)
 
+    def relearn(self, cases: Sequence[LoadedCase], seed: int, fresh: bool) -> None:
+        """Let the pixel classifier, not its answers, learn from all that is painted by now, held out or not."""
+        lesson = prepare_lesson(self.features, [case.sample.target for case in cases], seed)
+        fit(self.network, lesson, len(self.spec.classes), seed, fresh)
+
 
 def sketch_spec(spec: ModelSpec, grid: ModelGrid) -> ModelSpec:
     """Return the pixel classifier for what another network is made for, on images like that of `grid`."""
