@@ -17,7 +17,7 @@ MAP_VOXELS = 9
 ANISOTROPIC = 2.0
 """Ratio of the largest to the smallest spacing from which slices count as thick."""
 LOW_SNR = 10.0
-LOW_SHARPNESS = 0.12
+LOW_SHARPNESS = 0.2
 CLIPPED_SHARE = 0.002
 """Share of the voxels at one end of the values from which they count as clipped."""
 GHOSTED = 0.5

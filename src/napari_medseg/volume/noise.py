@@ -32,9 +32,16 @@ def noise_level(values: NDArray[np.floating]) -> float:
     tissue = (image > image.mean()) & (rest != 0)
     if not tissue.any():
         return 0.0
-    slope = ndimage.gaussian_gradient_magnitude(image, (0,) * (image.ndim - 2) + (1.5, 1.5))[tissue]
+    slope = np.hypot(*(_slope(image, axis) for axis in (-2, -1)))[tissue]
     flat = rest[tissue][slope <= np.quantile(slope, FLAT_SHARE)]
     return float(np.median(np.abs(flat)) * MEDIAN_TO_SIGMA)
+
+
+def _slope(image: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return the slope along one axis of a slice, smoothed within it."""
+    sigma, order = [0.0] * image.ndim, [0] * image.ndim
+    sigma[-2:], order[axis] = (1.5, 1.5), 1
+    return np.asarray(ndimage.gaussian_filter(image, sigma, order), np.float32)
 
 
 def residual(values: NDArray[np.float32]) -> NDArray[np.float32]:

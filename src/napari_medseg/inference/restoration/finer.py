@@ -22,6 +22,10 @@ SYNTHESISED = "synthesised"
 """What stands in the name of every image that was computed."""
 
 
+FLOOR_SHARE = 0.01
+"""Share of the voxels with the least value from which that is a floor."""
+
+
 @dataclass(frozen=True, eq=False)
 class Restored:
     """An image that was computed from another."""
@@ -212,8 +216,9 @@ def held_to(
     report = {"residual_before": rms(coarser(fine, axes, thick.shape) - thick)}
     if enforce:
         fine = consistent(fine, thick, axes)
-    # No scanner writes less than its least value, such as air in CT.
-    fine = np.maximum(fine, thick.min())
+    # Where much of the image has the least value, as air in CT and what was masked, there is nothing below it.
+    if np.mean(thick == thick.min()) > FLOOR_SHARE:
+        fine = np.maximum(fine, thick.min())
     report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
     return fine, report
@@ -232,7 +237,7 @@ def _restored(
     report: dict[str, float],
 ) -> Restored:
     made, spread = images
-    times = " x ".join(f"{axis.factor:g}" for axis in axes)
+    times = " x ".join(f"{axis.factor:.3g}" for axis in axes)
     grid = None if volume.geometry is None else refined(volume.geometry, axes)
     unit = f" {volume.units}" if volume.units else ""
     said = (

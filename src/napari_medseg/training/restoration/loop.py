@@ -55,7 +55,9 @@ def train_restoration(folder: RunFolder, control: Control, resume: bool) -> Iter
     try:
         yield from fit(session.learner, session.pairs, run.train, session.state, control, session.after)
     except Cancelled:
-        session.finish()
+        if session.state.step:
+            yield from session.save()
+            session.finish()
         raise
     yield from session.end()
 

@@ -171,12 +171,12 @@ def _spec(volume: Volume, axis: AxisSampling, options: OwnOptions) -> ModelSpec:
     network = {
         "features": options.features,
         "blocks": options.blocks,
-        "factor": (int(whole.factor), 1),
-        "width": (whole.thickness, 1.0),
+        "factor": [int(whole.factor), 1],
+        "width": [whole.thickness, 1.0],
         "profile": whole.profile,
     }
     return ModelSpec(
-        name=f"own slices x{axis.factor:g}",
+        name=f"own slices x{axis.factor:.3g}",
         architecture="subpixel",
         options=network,
         task="superresolution",
@@ -186,7 +186,7 @@ def _spec(volume: Volume, axis: AxisSampling, options: OwnOptions) -> ModelSpec:
         intensity=Intensity(kind="zscore"),
         patch_size=PATCH,
         modality=volume.modality,
-        description=f"Makes slices {axis.factor:g} times thinner; learned from the slices of one volume alone.",
+        description=f"Makes slices {axis.factor:.3g} times thinner; learned from the slices of one volume alone.",
         citation="Zhao et al., SMORE, IEEE Trans Med Imaging 40 (2021)",
     )
 

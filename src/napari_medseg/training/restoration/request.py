@@ -102,20 +102,20 @@ def spec_for(name: str, dims: int, config: SuperResolutionConfig | EnhancementCo
     options: dict[str, object] = {"features": config.features, "blocks": config.blocks}
     channels = 1
     if isinstance(config, SuperResolutionConfig):
-        factor = config.factor[-dims:]
+        factor = list(config.factor[-dims:])
         if (dims == 2 and config.factor[0] != 1) or set(factor) == {1}:
             raise ConfigError(
                 f"The factors {config.factor} do not make {'plane images' if dims == 2 else 'volumes'} finer.",
                 "Give 2, 3 or 4 for the axes to refine, and 1 for the others.",
             )
-        width = tuple(f * config.thickness if f > 1 else 1.0 for f in factor)
+        width = [f * config.thickness if f > 1 else 1.0 for f in factor]
         options |= {"factor": factor, "width": width, "profile": config.profile}
         task, net_dims = "superresolution", dims
     else:
         # Planes with their neighbours see enough of a volume to clean it, and cost a tenth.
         task, net_dims = "enhancement", 2
         channels = 2 * config.neighbours + 1 if dims == 3 else 1
-        options |= {"factor": (1, 1), "noise": config.noise}
+        options |= {"factor": [1, 1], "noise": config.noise}
     return ModelSpec(
         name=name,
         architecture="subpixel",
@@ -142,13 +142,9 @@ def _like(spec: ModelSpec, start: ModelSpec) -> ModelSpec:
     if any(getattr(spec, name) != getattr(start, name) for name in same):
         raise ConfigError(f"{start.name} is a model for other images or another task.", "Start from another model.")
     fixed = ("factor", "width", "profile")
-    if any(_plain(spec.options.get(name)) != _plain(start.options.get(name)) for name in fixed):
+    if any(spec.options.get(name) != start.options.get(name) for name in fixed):
         raise ConfigError(f"{start.name} was made for another factor or slice profile.", "Give the same ones.")
     return spec.model_copy(update={"options": start.options})
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _held_out(count: int, config: RestorationConfig) -> tuple[int, ...]:

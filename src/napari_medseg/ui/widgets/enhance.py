@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 
 TARGET = "napari_medseg.training.restoration.jobs:enhance_file"
 TASKS = ("superresolution", "enhancement")
-WORDS = {
-    "residual": "Thick slices of the result differ from the measured ones by",
-    "noise": "Noise of the image",
-    "removed": "Removed (root mean square)",
-    "changed": "Changed by (root mean square)",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,10 +212,9 @@ def _spread(files: EnhancedFiles, original: Volume) -> Volume | None:
 
 
 def _facts(found: Enhanced) -> str:
-    unit = f" {found.result.units}" if found.result.units else ""
-    lines = [f"<b>{escape(found.result.name)}</b>", escape(found.result.derivation)]
-    lines += [f"{words}: {found.report[key]:.3g}{unit}" for key, words in WORDS.items() if key in found.report]
-    return "<br>".join(lines)
+    took = f"Took {found.report['seconds']:.0f} s." if "seconds" in found.report else ""
+    lines = (f"<b>{escape(found.result.name)}</b>", escape(found.result.derivation), took)
+    return "<br>".join(line for line in lines if line)
 
 
 def _quality(report: QualityReport) -> str:
