@@ -37,18 +37,7 @@ def train_restoration(folder: RunFolder, control: Control, resume: bool) -> Iter
     run = folder.read(RestorationRun)
     if not resume:
         folder.clear()
-    training: list[Image] = []
-    scored: list[Image] = []
-    kept = list(run.held_out)
-    rest = [number for number in range(len(run.images)) if number not in run.held_out]
-    for numbers, group in ((rest, training), (kept[:SCORED], scored)):
-        for found in load_images(run, numbers, control):
-            if isinstance(found, Image):
-                group.append(found)
-            else:
-                yield found
-    if not training:
-        raise DataError("None of the images can be learned from.", "See the notes above.")
+    training, scored = yield from _images(run, control)
     session = Session(folder, run, (training, scored))
     if resume and folder.last.exists():
         session.load()
@@ -60,6 +49,22 @@ def train_restoration(folder: RunFolder, control: Control, resume: bool) -> Iter
             session.finish()
         raise
     yield from session.end()
+
+
+def _images(run: RestorationRun, control: Control) -> Generator[Event, None, tuple[list[Image], list[Image]]]:
+    """Read the images to learn from and those to score on."""
+    groups: tuple[list[Image], list[Image]] = ([], [])
+    kept = list(run.held_out)
+    rest = [number for number in range(len(run.images)) if number not in run.held_out]
+    for numbers, group in zip((rest, kept[:SCORED]), groups, strict=True):
+        for found in load_images(run, numbers, control):
+            if isinstance(found, Image):
+                group.append(found)
+            else:
+                yield found
+    if not groups[0]:
+        raise DataError("None of the images can be learned from.", "See the notes above.")
+    return groups
 
 
 class Session:
