@@ -68,6 +68,13 @@ def test_doubt_beside_a_label_counts_less_than_elsewhere(truth):
     assert gain_map(evidence(truth, errors, labels)).gain[28, 20:30, 20:34].max() == 0
 
 
+def test_the_neighbour_of_a_slice_that_was_looked_at_is_not_next(truth):
+    errors = [np.s_[8:11, 20:30, 20:36], np.s_[28, 20:30, 20:34]]
+    first = suggest_slice(gain_map(evidence(truth, errors)), 0)
+    assert first.start[0] in (8, 9, 10)
+    assert suggest_slice(gain_map(evidence(truth, errors, seen=(first.box,))), 0, {first.start[0]}).start[0] == 28
+
+
 def test_reach_is_in_millimetres(truth):
     labels = np.zeros(SHAPE, np.uint8)
     labels[10] = 255

@@ -5,7 +5,19 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_medseg.ui.layers import frame_of, show_plane, tag_of, to_layer_tuples, visible_slice
+from napari_medseg.ui.layers import (
+    frame_of,
+    go_to,
+    go_to_slice,
+    new_labels,
+    show_plane,
+    tag_of,
+    to_layer_tuples,
+    visible_slice,
+    voxel_at,
+)
+from napari_medseg.ui.layers.outline import outline_box
+from napari_medseg.ui.layers.regions import region_box
 
 
 def opened(viewer: ViewerModel, volume) -> Layer:
@@ -104,3 +116,53 @@ def test_an_image_of_two_axes_has_one_view_only() -> None:
     viewer.add_image(np.zeros((7, 8)))
     show_plane(viewer, "coronal")
     assert viewer.dims.order == (0, 1)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@pytest.mark.parametrize("resampled", [False, True])
+def test_going_to_a_slice_shows_that_slice(make_volume, some_axcodes, order, resampled) -> None:
+    viewer = ViewerModel()
+    if resampled:
+        opened(viewer, make_volume("LPS", shape=(30, 30, 12)))
+    layer = opened(viewer, make_volume(some_axcodes, (25, 14, -19), shape=(12, 13, 14)))
+    viewer.dims.order = order
+    axis, _ = visible_slice(viewer, layer)
+    for index in range(tag_of(layer).volume.spatial_shape[axis]):
+        go_to_slice(viewer, layer, axis, index)
+        if not resampled:
+            assert visible_slice(viewer, layer) == (axis, index)
+        else:  # the sliders stop at whole steps of the grid that is shown
+            assert abs(visible_slice(viewer, layer)[1] - index) <= 1
+
+
+def test_going_to_a_voxel_keeps_the_time_and_may_centre_it(make_volume) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 4, 5, 6)))
+    layer = opened(viewer, make_volume("LPS"))
+    viewer.dims.set_point(0, 2)
+    go_to(viewer, layer, (3, 4, 5), centre=True)
+    assert voxel_at(viewer, layer) == (3, 4, 5)
+    assert viewer.dims.point[0] == 2
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], layer.data_to_world((3, 4, 5))[-2:])
+    assert voxel_at(viewer, layer, (0, 1e6, -1e6, 0))[0] in (0, 7)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_a_box_is_outlined_where_it_is(make_volume, some_axcodes, order) -> None:
+    viewer = ViewerModel()
+    image = opened(viewer, make_volume(some_axcodes))
+    labels = viewer.add_layer(new_labels(image, []))
+    viewer.dims.order = order
+    outline_box(viewer, labels, (0, 0, 0), (1, 2, 3))
+    shapes = outline_box(viewer, labels, (1, 2, 3), (4, 6, 5))
+    assert [layer for layer in viewer.layers if layer.name == shapes.name] == [shapes]
+    assert region_box(shapes, labels) == ((1, 4), (2, 6), (3, 5))
+    assert len(shapes.data) == (3, 4, 2)[order[0]]
+
+
+def test_a_box_in_a_plane_is_one_rectangle() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros((6, 7), np.uint8), scale=(2, 0.5))
+    shapes = outline_box(viewer, labels, (1, 2), (4, 6))
+    np.testing.assert_allclose(shapes.data[0].min(axis=0), (1, 0.75))
+    np.testing.assert_allclose(shapes.data[0].max(axis=0), (7, 2.75))

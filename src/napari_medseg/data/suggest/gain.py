@@ -33,6 +33,8 @@ class Evidence:
     """What other models predict, such as the pixel classifier beside the network."""
     spacing: tuple[float, ...] = ()
     """mm per voxel along each axis; 1 if empty."""
+    seen: tuple[tuple[slice, ...], ...] = ()
+    """Parts that the user looked at, which count as labelled although they may have been right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +93,19 @@ def gain_map(evidence: Evidence) -> GainMap:
         doubt = np.maximum(doubt, _sums(other != evidence.predicted, cell))
     near = np.exp(-_distance(_sums(_borders(evidence.predicted), cell) > 0, steps) / BORDER_REACH_MM)
     labelled = evidence.labels != 0
-    fresh = 1 - np.exp(-_distance(_sums(labelled, cell) > 0, steps) / LABEL_REACH_MM)
+    known = _sums(labelled, cell) > 0
+    for box in evidence.seen:
+        known[cells_of(box, cell)] = True
+    fresh = 1 - np.exp(-_distance(known, steps) / LABEL_REACH_MM)
     gain = doubt * (AWAY_FROM_BORDERS + (1 - AWAY_FROM_BORDERS) * near) * fresh
     painted = labelled & (evidence.labels != BACKGROUND_VALUE)
     foreground = _sums((evidence.predicted != 0) | painted, cell) > 0
     return GainMap(gain, foreground, cell, shape)
+
+
+def cells_of(box: tuple[slice, ...], cell: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the cells that a box of voxels reaches into."""
+    return tuple(slice(part.start // size, -(-part.stop // size)) for part, size in zip(box, cell, strict=True))
 
 
 def _borders(labels: NDArray[np.integer]) -> NDArray[np.bool_]:

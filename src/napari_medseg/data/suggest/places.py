@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_medseg.data.suggest.gain import GainMap
+from napari_medseg.data.suggest.gain import GainMap, cells_of
 from napari_medseg.errors import DataError
 
 BOX_SHARE = 0.25
@@ -64,7 +64,7 @@ def suggest_slice(gains: GainMap, axis: int, taken: Collection[int] = ()) -> Pla
 
 def control_slice(gains: GainMap, axis: int, random: np.random.Generator, taken: Collection[int] = ()) -> Place:
     """Return a random slice among those that hold foreground and are not taken; among all free ones if none does."""
-    holds = _per_slice(gains.foreground.any(axis=_others(gains, axis)).astype(np.float64), gains, axis)
+    holds = _per_slice(np.asarray(gains.foreground.any(axis=_others(gains, axis)), np.float64), gains, axis)
     free = _free(holds, taken)
     candidates = np.flatnonzero(free > 0) if (free > 0).any() else np.flatnonzero(np.isfinite(free))
     return slice_place(gains.shape, axis, int(random.choice(candidates)))
@@ -75,7 +75,7 @@ def suggest_box(gains: GainMap, taken: Collection[Place] = ()) -> Place:
     size = _box_cells(gains)
     sums = ndimage.uniform_filter(gains.gain, size, mode="constant") * np.prod(size)
     for place in taken:
-        sums[_cells_of(place, gains)] = -np.inf
+        sums[cells_of(place.box, gains.cell)] = -np.inf
     if not np.isfinite(sums).any():
         raise NOWHERE
     return _box_around(np.unravel_index(int(np.argmax(sums)), sums.shape), size, gains)
@@ -85,7 +85,7 @@ def control_box(gains: GainMap, random: np.random.Generator, taken: Collection[P
     """Return a box around a random cell of foreground that lies in no box that is taken; of any cell if none does."""
     free = np.ones(gains.gain.shape, bool)
     for place in taken:
-        free[_cells_of(place, gains)] = False
+        free[cells_of(place.box, gains.cell)] = False
     if not free.any():
         raise NOWHERE
     candidates = np.argwhere(free & gains.foreground if (free & gains.foreground).any() else free)
@@ -113,12 +113,6 @@ def _free(score: NDArray[np.float64], taken: Collection[int]) -> NDArray[np.floa
 
 def _box_cells(gains: GainMap) -> tuple[int, ...]:
     return tuple(max(1, round(BOX_SHARE * n)) for n in gains.gain.shape)
-
-
-def _cells_of(place: Place, gains: GainMap) -> Box:
-    return tuple(
-        slice(a // size, -(-b // size)) for a, b, size in zip(place.start, place.stop, gains.cell, strict=True)
-    )
 
 
 def _box_around(cell: tuple[np.intp, ...], cells: tuple[int, ...], gains: GainMap) -> Place:

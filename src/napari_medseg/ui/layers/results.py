@@ -172,6 +172,7 @@ def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[Labe
         shape = layer_tag(image).volume.spatial_shape
         layer = _labels_layer(image, np.zeros(shape, np.min_scalar_type(highest)), "preview", name)
         layer.opacity = PREVIEW_OPACITY
+        layer.metadata[PREVIEWED] = set()
         viewer.add_layer(layer)
         layer.editable = False
     set_classes(layer, classes)

@@ -19,13 +19,16 @@ class ClassMenu(QPushButton):
     ----------
     parent : QWidget, optional
         Owner.
+    nothing : str
+        What it says while none is ticked.
     """
 
     changed = Signal()
     """The user ticked or unticked a class."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, nothing: str = ALL) -> None:
         super().__init__(parent)
+        self._nothing = nothing
         self._classes: tuple[LabelClass, ...] = ()
         self.list = QListWidget()
         self.list.setMinimumWidth(180)
@@ -71,7 +74,7 @@ class ClassMenu(QPushButton):
 
     def _say(self) -> None:
         names = [entry.name for entry in self._classes if entry.value in self.values]
-        first = self.fontMetrics().elidedText(names[0], Qt.TextElideMode.ElideRight, 100) if names else ALL
+        first = self.fontMetrics().elidedText(names[0], Qt.TextElideMode.ElideRight, 100) if names else self._nothing
         self.setText(first if len(names) < 2 else f"{first} + {len(names) - 1}")
 
     def _on_changed(self, _item: QListWidgetItem) -> None:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer
 
+from napari_medseg.data.annotation import ModelVersion
 from napari_medseg.jobs import Job
 from napari_medseg.progress import Event, Preview
 from napari_medseg.training import ShowSlice
 from napari_medseg.ui.connections import Connections
-from napari_medseg.ui.layers import preview_layer, show_preview, tag_of, visible_slice
+from napari_medseg.ui.layers import preview_layer, set_model, show_preview, tag_of, visible_slice
 from napari_medseg.ui.run_layout import CASE
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class LivePreview(QObject):
         super().__init__(parent)
         self._viewer, self._image, self._classes, self._job = viewer, image, classes, job
         self._told: tuple[int, int] | None = None
+        self.run = "training"
+        """What the model is called where its labels are accepted."""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(LATEST_MS)
@@ -69,6 +72,7 @@ class LivePreview(QObject):
         """Show a `Preview`; other events are none of its business, and so is a layer that the user removed."""
         if isinstance(event, Preview) and self.layer in self._viewer.layers:
             show_preview(self.layer, event.axis, event.index, event.labels)
+            set_model(self.layer, ModelVersion(self.run, f"step {event.step}"))
 
     def hide(self) -> None:
         """Hide the layer."""

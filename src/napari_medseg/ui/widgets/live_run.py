@@ -48,6 +48,7 @@ class LiveRun(QObject):
         self._ignored = laid_out.ignored
         self._strokes = [LiveLabels(pair, laid_out, job, self) for pair in pairs]
         self._preview = LivePreview(viewer, self.image, laid_out.classes, job, self)
+        self._preview.run = laid_out.run.path.name
         for strokes in self._strokes:
             strokes.noted.connect(self.noted)
             strokes.failed.connect(self.failed)

@@ -41,6 +41,13 @@ def stacked(owner: QWidget) -> QVBoxLayout:
     return layout
 
 
+def heading(words: str) -> QLabel:
+    """Return the words over a part of a panel."""
+    label = QLabel(f"<b>{words}</b>")
+    label.setContentsMargins(0, SPACING, 0, 0)
+    return label
+
+
 def beside(main: QWidget, *others: QWidget) -> QWidget:
     """Return widgets in a row, of which the first takes the room and lends its tooltip."""
     whole = QWidget()

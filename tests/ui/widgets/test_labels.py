@@ -1,0 +1,237 @@
+"""A user at the Labels panel: paint, finish, accept, lock, take back, and be sent to where the model is wrong."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from napari_medseg.data import BACKGROUND_VALUE
+from napari_medseg.data.annotation import HUMAN, model_code
+from napari_medseg.errors import GeometryError
+from napari_medseg.prediction import LabelMap, Prediction
+from napari_medseg.ui.layers import (
+    add_map,
+    add_prediction,
+    annotation_of,
+    go_to_slice,
+    new_labels,
+    tag_of,
+    to_layer_tuples,
+    visible_slice,
+)
+from napari_medseg.volume import Geometry, LabelClass, Volume
+
+pytestmark = pytest.mark.viewer
+CLASSES = (LabelClass(value=1, name="ball"), LabelClass(value=2, name="rest"))
+
+
+@pytest.fixture
+def image(viewer, phantom):
+    scanned = phantom("axial")
+    volume = Volume(scanned.data, Geometry(scanned.data.shape, scanned.affine), name="MR 4", modality="MR")
+    return viewer.add_image(to_layer_tuples(volume)[0][0], **to_layer_tuples(volume)[0][1])
+
+
+@pytest.fixture
+def labels(viewer, image):
+    return viewer.add_layer(new_labels(image, CLASSES))
+
+
+@pytest.fixture
+def prediction(viewer, image, phantom):
+    """Return a prediction that misses the ball on slices 12 and 13, and knows that it is unsure there."""
+    ball = phantom("axial").ball.astype(np.uint8)
+    uncertainty = np.full(ball.shape, 0.05, np.float32)
+    uncertainty[12:14][ball[12:14] > 0] = 0.9
+    ball[12:14] = 0
+    found = Prediction((LabelMap(ball, CLASSES),), tag_of(image).geometry, "balls", "c0ffee12" + "0" * 56)
+    layer = add_prediction(viewer, image, found)
+    shown = Volume(uncertainty, tag_of(image).geometry, name="balls uncertainty")
+    add_map(viewer, image, shown, {"visible": False})
+    return layer
+
+
+@pytest.fixture
+def panel(viewer, labels, prediction, dock, qtbot):
+    widget = dock("Labels")
+    widget.labels.choose(labels)
+    widget.accepting.source.choose(prediction)
+    viewer.dims.order = (0, 1, 2)
+    viewer.reset_view()
+    viewer.layers.selection.active = labels
+    qtbot.wait(100)
+    return widget
+
+
+@pytest.fixture
+def press(viewer, qtbot):
+    """Return a function that presses a key on the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+
+    def key(name: str, shift: bool = False) -> None:
+        modifier = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
+        qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{name}"), modifier)
+        qtbot.wait(20)
+
+    return key
+
+
+def test_the_whole_loop_by_keys_and_mouse(viewer, panel, labels, prediction, mouse, press, settle, qtbot):
+    labels.brush_size = 3
+    go_to_slice(viewer, labels, 0, 10)
+    labels.mode, labels.selected_label = "paint", 2
+    mouse.stroke(labels, (10, 18, 22), (10, 18, 26))
+    assert (labels.data == 2).any()
+    press("G")
+    mouse.stroke(labels, (10, 36, 3), (10, 36, 40))
+    painted = labels.data.copy()
+    assert set(np.unique(painted)) == {0, 2, BACKGROUND_VALUE}
+    settle(lambda: panel.strip.marks.strokes[10])
+    assert np.flatnonzero(panel.strip.marks.strokes).tolist() == [10]
+
+    press("A")
+    assert (labels.data[10] == 1).any()
+    np.testing.assert_array_equal(labels.data[painted != 0], painted[painted != 0])
+    assert "that you labelled otherwise stay" in panel.messages.notes[0]
+    codes = annotation_of(labels).origin(labels.data)
+    assert set(np.unique(codes)) == {0, HUMAN, model_code(1)}
+    press("U")
+    np.testing.assert_array_equal(labels.data, painted)
+    press("U", shift=True)
+    press("D")
+    assert panel.finish_button.isChecked()
+    assert panel.strip.marks.finished[10]
+    assert (annotation_of(labels).taught(labels.data)[10] != 0).all()
+    press("D")
+    assert not panel.strip.marks.finished.any()
+    press("D", shift=True)
+    assert panel.strip.marks.finished.all()
+    press("D", shift=True)
+
+    # napari's own undo knows the strokes, and nothing else
+    labels.undo()
+    labels.undo()
+    assert not ((labels.data == 2) | (labels.data == BACKGROUND_VALUE)).any()
+    assert (labels.data[10] == 1).any()
+
+
+def test_a_click_on_the_strip_goes_to_the_slice(viewer, panel, labels, qtbot, dock):
+    for index in (3, 17):
+        x = round(panel.strip.centre_of(index))
+        qtbot.mouseClick(panel.strip, Qt.MouseButton.LeftButton, pos=QPoint(x, 15))
+        assert visible_slice(viewer, labels) == (0, index)
+        assert panel.strip.marks.current == index
+    # as on napari's slider: the axis has a negative scale
+    assert panel.strip.marks.backwards == (labels.scale[0] < 0)
+    assert f"Slice 18 of {labels.data.shape[0]}" in panel.here.text()
+
+
+def test_the_component_under_the_mouse(viewer, panel, labels, prediction, press):
+    go_to_slice(viewer, labels, 0, 8)
+    viewer.cursor.position = labels.data_to_world((8, 18, 24))
+    press("C")
+    assert (labels.data[:12] == 1).any()
+    assert not (labels.data[14:] == 1).any()  # cut off from it by the slices that were missed
+
+
+def test_locks_hold_against_the_mouse(viewer, panel, labels, mouse, qtbot):
+    go_to_slice(viewer, labels, 0, 10)
+    labels.data[10, 18, 20:28] = 1
+    labels.refresh()
+    panel.locks.show_values((1,))
+    panel.locks.changed.emit()
+    labels.brush_size, labels.mode, labels.selected_label = 5, "paint", 2
+    mouse.stroke(labels, (10, 18, 16), (10, 18, 32))
+    qtbot.wait(50)
+    assert (labels.data[10, 18, 20:28] == 1).all()
+    assert (labels.data[10] == 2).sum() > 20
+    labels.undo()
+    labels.redo()
+    assert (labels.data[10, 18, 20:28] == 1).all()
+
+
+def test_next_goes_where_the_model_is_wrong_half_of_the_time_and_counts(
+    viewer, panel, labels, prediction, settle, press
+):
+    sent = []
+    panel.next.sent.connect(sent.append)
+    panel.next.trials.random = np.random.default_rng(2)
+    kinds = []
+    for number in range(4):
+        press("N")
+        settle(lambda number=number: len(sent) == number + 1)
+        visit = panel.next._visit
+        kinds.append(visit.kind)
+        index = sent[-1].start[0]
+        assert visible_slice(viewer, labels) == (0, index)
+        assert index in panel.strip.marks.marked
+        if visit.kind == "suggested":
+            labels.data[index, 10:20, 10:20] = 2
+    first = next(place for place, kind in zip(sent, kinds, strict=True) if kind == "suggested")
+    assert first.start[0] in (12, 13)
+    assert sorted(kinds[:2]) == sorted(kinds[2:]) == ["random", "suggested"]
+    press("N")
+    settle(lambda: len(sent) == 5)
+    report = panel.next.trials.report()
+    assert (report.suggested, report.random) == (2, 2)
+    assert report.suggested_share == pytest.approx(100 / labels.data[0].size)
+    assert report.random_share == 0
+    assert "Too few to tell" in panel.next.report.text()
+
+
+def test_a_box_is_shown_with_its_outline(viewer, panel, labels, settle):
+    panel.next.what.setCurrentIndex(1)
+    panel.next.trials._ahead = ["suggested"]
+    sent = []
+    panel.next.sent.connect(sent.append)
+    panel.next.go()
+    settle(lambda: sent)
+    (place,) = sent
+    assert any(place.start[0] <= k < place.stop[0] for k in (12, 13))
+    assert f"{labels.name} look here" in viewer.layers
+    assert viewer.layers.selection.active is labels
+
+
+def test_who_labelled_what_is_shown_and_follows(viewer, panel, labels, settle, press, qtbot):
+    go_to_slice(viewer, labels, 0, 8)
+    labels.data[8, 0, 0:5] = 2
+    press("A")
+    panel.origin.box.setChecked(True)
+    name = f"{labels.name} origin"
+    settle(lambda: name in viewer.layers)
+    over = viewer.layers[name]
+    assert set(np.unique(over.data[8])) == {0, 1, 2}
+    labels.data_setitem((np.array([8]), np.array([18]), np.array([24])), 2)
+    settle(lambda: viewer.layers[name].data[8, 18, 24] == 3)
+    panel.origin.box.setChecked(False)
+    assert name not in viewer.layers
+
+
+def test_what_cannot_be_done_says_why_and_changes_nothing(viewer, panel, labels, prediction, qtbot):
+    prediction.scale = [2 * s for s in prediction.scale]
+    panel.accepting.accept()
+    assert isinstance(panel.messages.error, GeometryError)
+    assert not labels.data.any()
+    panel.messages.clear()
+    viewer.layers.remove(prediction)
+    viewer.layers.remove(labels)
+    assert not panel.accepting.accept_button.isEnabled()
+    for act in panel.shortcuts().values():
+        act()
+    assert panel.messages.error is not None
+    panel.messages.clear()
+
+
+def test_keys_are_given_back(viewer, panel, qtbot):
+    assert any("G" in str(key) for key in viewer.keymap)
+    viewer.window.remove_dock_widget(panel.parent())
+    panel.deleteLater()
+    qtbot.waitUntil(lambda: not any(str(key) in ("G", "D", "A", "N") for key in viewer.keymap), timeout=3000)
+
+
+def test_a_plane_has_no_strip(viewer, dock, qtbot):
+    layer = viewer.add_labels(np.zeros((20, 30), np.uint8))
+    widget = dock("Labels")
+    assert not widget.strip.isVisible()
+    widget.finish_slice()
+    assert annotation_of(layer).complete
+    assert widget.complete_button.isChecked()
