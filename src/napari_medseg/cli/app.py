@@ -15,6 +15,7 @@ from napari_medseg.cli import (
     images,
     measure,
     predict,
+    project,
     quality,
     restoration,
     train,
@@ -44,6 +45,7 @@ app.command()(restoration.enhance)
 app.command()(quality.quality)
 app.command()(measure.measure)
 app.add_typer(evaluate.commands, name="evaluate")
+app.add_typer(project.commands, name="project")
 app.command()(explanation.explain)
 app.command()(deidentify.deidentify)
 app.command()(demo.demo)

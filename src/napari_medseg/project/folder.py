@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +14,11 @@ from napari_medseg.data.annotation import Annotation
 from napari_medseg.errors import ConfigError, DataError, ReadError, WriteError
 from napari_medseg.project import images
 from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent
+from napari_medseg.project.header import header_of, labels_from
 from napari_medseg.project.lock import FolderLock
 from napari_medseg.project.slabs import SlabStore
 from napari_medseg.training.atomic import write_text
-from napari_medseg.volume import Geometry, LabelClass, Volume
+from napari_medseg.volume import Volume
 
 PARTS = ("cases", "images", "runs")
 """What a copy of a project takes along, beside what ``project.json`` says."""
@@ -256,15 +256,10 @@ class Project:
         WriteError
             If the disk does not take them; what was saved before stays.
         """
-        header = {
-            "geometry": None if labels.geometry is None else labels.geometry.to_dict(),
-            "axes": list(labels.axes),
-            "classes": [entry.model_dump() for entry in labels.classes],
-        }
         try:
             with self._writing:
                 store = self._store(case)
-                changed = store.save(np.asarray(labels.data), header, rows)
+                changed = store.save(np.asarray(labels.data), header_of(labels), rows)
                 if annotation is not None:
                     annotations.save(annotation, store.folder)
         except OSError as error:
@@ -283,7 +278,7 @@ class Project:
         if not store.exists():
             return None
         data, header = store.load()
-        return _labels(data, header, f"{self.case(case).name} labels"), annotations.load(store.folder)
+        return labels_from(data, header, f"{self.case(case).name} labels"), annotations.load(store.folder)
 
     def saved_at(self, case: str) -> float | None:
         """Return when labels of a case were last saved, in seconds since the epoch; None if they never were."""
@@ -303,18 +298,6 @@ def _load(folder: Path) -> ProjectContent:
         raise ReadError(
             f"{FILE} in {folder.name} is not understood.", "Update napari-medseg, or restore the file from a backup."
         ) from error
-
-
-def _labels(data: np.ndarray[Any, Any], header: Mapping[str, Any], name: str) -> Volume:
-    grid = header["geometry"]
-    return Volume(
-        data,
-        None if grid is None else Geometry.from_dict(grid),
-        name=name,
-        kind="labels",
-        axes=tuple(header["axes"]),
-        classes=tuple(LabelClass(**entry) for entry in header["classes"]),
-    )
 
 
 def _unwritable(error: OSError) -> WriteError:

@@ -11,6 +11,8 @@ from napari_medseg.project.content import FILE, ImageReference
 from napari_medseg.project.fingerprint import fingerprint
 from napari_medseg.volume import Volume
 
+NAMELESS = "image"
+"""Name of all copies: their own may be that of a file, and so of a patient."""
 State = Literal["copied", "referenced", "missing", "none"]
 
 
@@ -36,8 +38,8 @@ def refer(folder: Path, image: Volume, copy: bool = False) -> ImageReference:
         return ImageReference(path=str(image.path.resolve()), series=image.series_id or "", fingerprint=known)
     path = folder / "images" / f"{known}.medvol"
     if not path.exists():
-        # The name may be that of a file, and so of a patient.
-        own = replace(image, name="image", warnings=tuple(w.replace(image.name, "image") for w in image.warnings))
+        warnings = tuple(warning.replace(image.name, NAMELESS) for warning in image.warnings)
+        own = replace(image, name=NAMELESS, warnings=warnings)
         path.parent.mkdir(exist_ok=True)
         write(own, path)
     return ImageReference(path=path.relative_to(folder).as_posix(), fingerprint=known)

@@ -41,9 +41,12 @@ def project(phantom, tmp_path):
 
 @pytest.fixture
 def opened(train, project, settle):
-    """Return the project's folder, open in the window."""
+    """Return the project's folder, open in the window, with both cases."""
     train.keeper.open(project)
     settle(lambda: train.keeper.layer_of("case-002") is not None)
+    assert train.keeper.layer_of("case-001") is None
+    train.keeper.show("case-001")
+    settle(lambda: train.keeper.layer_of("case-001") is not None)
     return project
 
 
@@ -62,7 +65,7 @@ def test_open_and_stored_cases_are_learnt_together_and_the_command_repeats_it(
     strokes(beside.data)
     viewer.add_layer(beside)
     train.paint.choice.choose(labels)
-    train.image.choose(scribbled)
+    assert train.image.layer == scribbled
     items = [train.others.list.item(row) for row in range(train.others.list.count())]
     assert [(item.text(), item.checkState() == Qt.CheckState.Checked) for item in items] == [
         (beside.name, False),

@@ -1,18 +1,20 @@
 """Bringing the cases of a project into the viewer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg.data.annotation import Annotation
 from napari_medseg.errors import MedsegError
-from napari_medseg.project import CaseEntry, Project
+from napari_medseg.project import CaseEntry, Project, sessions
 from napari_medseg.project.fingerprint import fingerprint
+from napari_medseg.project.images import NAMELESS
 from napari_medseg.ui.layers import (
     PAINTED_BACKGROUND,
     add_layers,
     frame_of,
     geometry_of,
+    image_of,
     image_volume,
     own_shape,
     painted_labels,
@@ -45,14 +47,14 @@ class Loaded:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A project that was opened, and its cases."""
+    """A project that was opened, and cases of it to be shown."""
 
     project: Project
     cases: tuple[Loaded, ...]
 
 
 def open_project(folder: Path, open_images: "Sequence[Image]") -> Opened:
-    """Open a project, and read its cases, from any thread.
+    """Open a project, from any thread, and read the case that was saved last; of a session, all cases.
 
     Raises
     ------
@@ -60,7 +62,10 @@ def open_project(folder: Path, open_images: "Sequence[Image]") -> Opened:
         If it cannot be opened; what cannot be read of a case is told with the case.
     """
     project = Project.open(folder)
-    return Opened(project, tuple(load_case(project, case.id, open_images) for case in project.content.cases))
+    wanted = [case.id for case in project.content.cases]
+    if not sessions.is_session(project):
+        wanted = sorted(wanted, key=lambda case: project.saved_at(case) or 0.0)[-1:]
+    return Opened(project, tuple(load_case(project, case, open_images) for case in wanted))
 
 
 def load_case(project: Project, case: str, open_images: "Sequence[Image]") -> Loaded:
@@ -81,7 +86,7 @@ def load_case(project: Project, case: str, open_images: "Sequence[Image]") -> Lo
     shown = _showing(entry, open_images)
     if shown is None:
         try:
-            images = project.read_images(case)
+            images = [_named(image, entry.name) for image in project.read_images(case)]
         except MedsegError as error:
             problems.append(error)
     labels, annotation = None, None
@@ -105,6 +110,16 @@ def show_case(viewer: "Viewer", loaded: Loaded) -> "Labels | None":
     return layer
 
 
+def hide_case(viewer: "Viewer", labels: "Labels", others: "Sequence[Labels]") -> None:
+    """Remove a labels layer, and its image if no other labels lie on it."""
+    layers = viewer.layers
+    image = image_of(labels, layers)
+    if labels in layers:
+        layers.remove(labels)
+    if image is not None and all(image_of(other, layers) != image for other in others):
+        layers.remove(image)
+
+
 def _labels_layer(viewer: "Viewer", image: "Image | None", labels: Volume) -> "Labels":
     if image is not None and _same_grid(image, labels):
         layer = painted_labels(image, labels, labels.name)
@@ -120,6 +135,11 @@ def _same_grid(image: "Image", labels: Volume) -> bool:
     if grid is None or labels.geometry is None:
         return grid is labels.geometry and image_volume(image).spatial_shape == labels.spatial_shape
     return grid.matches(labels.geometry)
+
+
+def _named(image: Volume, case: str) -> Volume:
+    """Return an image with a name for its layer; copies in a project have none of their own."""
+    return replace(image, name=case) if image.name == NAMELESS else image
 
 
 def _showing(entry: CaseEntry, layers: "Sequence[Image]") -> "Image | None":

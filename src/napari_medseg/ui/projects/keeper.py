@@ -17,7 +17,7 @@ from napari_medseg.project import Project, sessions
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.layers import tag_of
-from napari_medseg.ui.projects.bring import Loaded, Opened, load_case, open_project, show_case
+from napari_medseg.ui.projects.bring import Loaded, Opened, hide_case, load_case, open_project, show_case
 from napari_medseg.ui.projects.holding import Holding
 from napari_medseg.ui.projects.track import Track
 
@@ -140,20 +140,21 @@ class Keeper(QObject):
             for case in self.project.content.cases:
                 self.show(case.id)
             return
-        images = tuple(layer for layer in self.viewer.layers if isinstance(layer, Image))
-        in_background(partial(open_project, folder, images), self._on_opened, self._report)
+        in_background(partial(open_project, folder, self._images()), self._on_opened, self._report)
 
     def show(self, case: str) -> None:
         """Bring a case of the open project into the viewer."""
         if self.project is not None and self.layer_of(case) is None:
-            images = tuple(layer for layer in self.viewer.layers if isinstance(layer, Image))
-            in_background(partial(load_case, self.project, case, images), self._on_loaded, self._report)
+            in_background(partial(load_case, self.project, case, self._images()), self._on_loaded, self._report)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Save before the window closes."""
         if event.type() == QEvent.Type.Close:
             self.flush()
         return False
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
 
     def _settle(self) -> None:
         """Belong to the window that the panel has been put into by now."""
@@ -173,7 +174,7 @@ class Keeper(QObject):
                 in_background(partial(track.begin, is_work), self._on_begun, self._report)
 
     def _on_begun(self, _nothing: None) -> None:
-        if any(track.is_dirty for track in self._tracks):
+        if self.is_dirty:
             self._on_change()
 
     def _on_inserted(self, event: "LayerEvent") -> None:
@@ -276,13 +277,11 @@ class Keeper(QObject):
     def _leave(self) -> None:
         """Take the layers of the open project out of the viewer; they are saved."""
         for track in list(self._tracks):
-            if track.case is not None and not track.is_dirty:
-                layer = track.layer
-                self._drop(track)
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
-            else:
+            if track.case is None or track.is_dirty:
                 track.forget_case()
+            else:
+                self._drop(track)
+                hide_case(self.viewer, track.layer, [other.layer for other in self._tracks])
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self._list.close()

@@ -13,7 +13,7 @@ from napari_medseg.ui.projects.sources import Candidate, candidates
 if TYPE_CHECKING:
     from napari_medseg.ui.projects.keeper import Keeper
 
-ROW_PX, MOST_ROWS = 22, 6
+ROW_PX, MOST_ROWS = 28, 6
 
 
 class OtherCases(QWidget):

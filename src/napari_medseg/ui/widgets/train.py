@@ -15,7 +15,7 @@ from napari_medseg.progress import Event, Note
 from napari_medseg.training import Stop, TrainResult
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import tidy
-from napari_medseg.ui.layers import classes_of
+from napari_medseg.ui.layers import classes_of, image_of
 from napari_medseg.ui.projects.keeper import keeper_of
 from napari_medseg.ui.projects.sources import group_of, is_test, open_source
 from napari_medseg.ui.run_layout import CASE, LaidOut, lay_out_run
@@ -134,7 +134,7 @@ class TrainWidget(QWidget):
         self.resume_button.clicked.connect(self.resume)
         self.image.layer_changed.connect(self._refresh)
         self.paint.layer_changed.connect(self._refresh)
-        self.paint.layer_changed.connect(self.others.refresh)
+        self.paint.layer_changed.connect(self._on_labels_chosen)
         self.keeper.failed.connect(self.panel.show_error)
         self.setup.start.refused.connect(self.panel.show_error)
         self.panel.started.connect(self._refresh)
@@ -173,6 +173,13 @@ class TrainWidget(QWidget):
         self._refresh()
 
     def _on_layout_failed(self, error: MedsegError) -> None:
+    def _on_labels_chosen(self, labels: "Labels | None") -> None:
+        """Learn from the image that the labels lie on."""
+        image = None if labels is None else image_of(labels, self._viewer.layers)
+        if image is not None:
+            self.image.choose(image)
+        self.others.refresh()
+
         if self.panel.preparing:
             self.panel.fail(error)
 
