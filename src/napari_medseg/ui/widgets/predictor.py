@@ -37,6 +37,8 @@ class Request:
     options: PredictOptions
     region: Callable[[], Volume] | None = None
     """Takes labels on the grid of the image whose nonzero voxels count, instead of the options' region."""
+    doubt: bool = False
+    """Whether to keep the uncertainty even if the options do not ask for it, hidden: it says where to look next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +83,10 @@ class Predictor(QObject):
         volumes: dict[str, Callable[[], Volume]] = {"image": partial(image_volume, request.image)}
         if request.region is not None:
             volumes["region"] = request.region
+        options = request.options.model_copy(update={"uncertainty": request.options.uncertainty or request.doubt})
         arguments = {
             "bundle": request.bundle.path,
-            "options": request.options.model_dump(mode="json"),
+            "options": options.model_dump(mode="json"),
             "out": new_scratch_file(),
         }
         self._request = request
@@ -99,7 +102,8 @@ class Predictor(QObject):
             self._panel.show_error(MedsegError(f"{image.name} was removed meanwhile.", "Add it again and repeat."))
             return
         layer = add_prediction(self._viewer, image, loaded.labels, version=loaded.files.bundle_hash)
-        for volume, look in ((loaded.probabilities, {"visible": False}), (loaded.uncertainty, UNCERTAIN)):
+        uncertain = {**UNCERTAIN, "visible": loaded.request.options.uncertainty}
+        for volume, look in ((loaded.probabilities, {"visible": False}), (loaded.uncertainty, uncertain)):
             if volume is not None:
                 add_map(self._viewer, image, volume, look)
         self._viewer.layers.selection.active = layer
