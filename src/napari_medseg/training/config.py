@@ -27,7 +27,7 @@ class TrainConfig(BaseModel):
     """Of ``sgd`` alone: share of the last step that goes into the next."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
     """Peak learning rate."""
-    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    body_rate: Annotated[float, Field(gt=0, le=1, title="Rate of old layers")] = 0.1
     """When training starts from a model: learning rate of the layers that were taken over, as a share of that of new
     ones."""
     freeze: Literal["none", "encoder", "head", "staged"] = "none"
@@ -68,7 +68,7 @@ class TrainConfig(BaseModel):
     """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
     preview_hz: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Most previews of the visible slice per second; 0 for none."""
-    wandb: Literal["offline", "online", "off"] = "offline"
+    wandb: Annotated[Literal["offline", "online", "off"], Field(title="Weights & Biases")] = "offline"
     """Weights & Biases, where it is installed: ``offline`` writes into the run's folder and sends nothing, ``online``
     sends settings and scores, no images, to your account."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from napari_medseg.progress import Control, Event, throttle
 from napari_medseg.training import train
+from napari_medseg.training.rate_finder import find_rate
 
 
 def train_run(control: Control, run: Path, resume: bool = False, live: bool = False) -> Iterator[Event]:
@@ -27,3 +28,8 @@ def train_run(control: Control, run: Path, resume: bool = False, live: bool = Fa
         Those of `napari_medseg.training.train`; `Step` and `Preview` at most ten times a second.
     """
     yield from throttle(train(run, control, resume, live))
+
+
+def try_rates(control: Control, run: Path) -> Iterator[Event]:
+    """Propose a learning rate for the run in the folder `run`; see `napari_medseg.training.rate_finder`."""
+    yield from throttle(find_rate(run, control))

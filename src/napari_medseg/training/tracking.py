@@ -81,7 +81,10 @@ class WeightsAndBiases:
     def __init__(self, folder: Path, mode: str, settings: Mapping[str, Any]) -> None:
         import wandb
 
-        quiet = wandb.Settings(console="off", disable_git=True, disable_code=True, x_disable_stats=True)
+        quiet = wandb.Settings(
+            host="computer", console="off", disable_git=True, disable_code=True, x_disable_stats=True,
+            x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,
+        )  # fmt: skip
         self._run = wandb.init(project=PROJECT, dir=str(folder), mode=mode, config=dict(settings), settings=quiet)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
@@ -132,11 +135,10 @@ class Tracked:
         mode = settings.get("wandb", "offline")
         if mode == "off" or find_spec("wandb") is None:
             return
-        from wandb.errors import Error
-
+        # Neither its errors nor those of its import have a common base, and none should end a training.
         try:
             self._trackers.append(WeightsAndBiases(self._run.path, mode, settings))
-        except Error as error:
+        except Exception as error:  # noqa: BLE001
             yield Note(f"Weights & Biases is not used: {error}", "warning")
 
 

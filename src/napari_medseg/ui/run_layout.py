@@ -15,6 +15,7 @@ from napari_medseg.io.formats import mapped
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.design import Design, design_spec
 from napari_medseg.models.retarget import fine_tuned_spec
+from napari_medseg.models.versions import place_of
 from napari_medseg.training import Case, RunFolder, TrainConfig, create_run
 from napari_medseg.ui.folders import new_run_folder
 from napari_medseg.ui.labels_mirror import LabelsMirror
@@ -112,7 +113,7 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         cases.append(Case(id=source.id, image=copied, labels=labels, scheme=scheme, group=source.group))
     assert spec is not None
     init = plan.start.path if plan.start is not None else None
-    run = create_run(folder, spec, cases, plan.config, init)
+    run = create_run(folder, spec, cases, plan.config, init, place_of(plan.name))
     return LaidOut(run, mirrors, plan.classes, tuple(sorted(ignored)))
 
 

@@ -151,6 +151,18 @@ def test_a_model_goes_to_the_library_and_to_a_folder(
     assert [c.name for c in train.results.bundle.spec.foreground] == ["class 1", "class 2"]
 
 
+def test_a_learning_rate_is_proposed_with_its_curve(train, scribbled, set_up, settle, click):
+    set_up(train, steps=2)
+    before = train.setup.advanced.values().learning_rate
+    click(train.setup.rate.button)
+    settle(lambda: train.setup.rate.plot.isVisibleTo(train.setup.rate), 120)
+    rate = train.setup.advanced.values().learning_rate
+    assert rate != before
+    assert 1e-6 < rate < 1
+    (curve,) = train.setup.rate.plot.listDataItems()
+    assert len(curve.xData) > 10
+
+
 def test_undo_and_strokes_of_an_unknown_class_are_followed(train, scribbled, set_up, settle, click):
     labels = train.paint.layer
     set_up(train, steps=100_000)

@@ -1,7 +1,7 @@
 """Loss and Dice against optimiser steps, while a model trains."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt
@@ -36,8 +36,8 @@ class LossPlot(QWidget):
         self.scored: dict[str, tuple[list[int], list[float]]] = {}
         self._colors: Mapping[str, str] = {}
         self._plots: tuple[pg.PlotWidget, ...] = ()
-        self._loss = _plot(self, "Loss")
-        self._dice = _plot(self, title, top=1.0)
+        self._loss = small_plot(self, "Loss")
+        self._dice = small_plot(self, title, top=1.0)
         self._dice.setLabel("bottom", "Step")
         self._dice.setFixedHeight(HEIGHT + 20)
         self._dice.setXLink(self._loss)
@@ -114,16 +114,22 @@ class LossPlot(QWidget):
 
     def _style(self) -> None:
         """Take the colours of napari's theme."""
-        foreground = self.palette().color(QPalette.ColorRole.WindowText)
-        for plot in self._plots:
-            plot.setBackground(None)
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(foreground)
-                axis.setTextPen(foreground)
+        take_theme(self, self._plots)
 
 
-def _plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidget:
+def take_theme(widget: QWidget, plots: Sequence[pg.PlotWidget]) -> None:
+    """Give plots the colours that a widget has."""
+    foreground = widget.palette().color(QPalette.ColorRole.WindowText)
+    for plot in plots:
+        plot.setBackground(None)
+        for side in ("left", "bottom"):
+            axis = plot.getAxis(side)
+            axis.setPen(foreground)
+            axis.setTextPen(foreground)
+
+
+def small_plot(parent: QWidget, title: str, top: float | None = None) -> pg.PlotWidget:
+    """Return a plot of a panel, with a title beside its vertical axis that ends at `top`."""
     # Without pyqtgraph's own menu, for its windows outlive the plot.
     plot = pg.PlotWidget(parent, enableMenu=False, background=None)
     plot.setFixedHeight(HEIGHT)

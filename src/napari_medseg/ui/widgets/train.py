@@ -18,7 +18,7 @@ from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.layers import classes_of, image_of
 from napari_medseg.ui.projects.keeper import keeper_of
 from napari_medseg.ui.projects.sources import group_of, is_test, open_source
-from napari_medseg.ui.run_layout import CASE, LaidOut, lay_out_run
+from napari_medseg.ui.run_layout import CASE, LaidOut, Source, TrainPlan, lay_out_run
 from napari_medseg.ui.settings import recall
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.job_panel import JobPanel
@@ -94,21 +94,38 @@ class TrainWidget(QWidget):
     def train(self) -> None:
         """Start a new run on the chosen image and labels, and on the other cases that have a tick."""
         try:
-            image, labels = self.image.layer, self.paint.layer
-            if image is None or labels is None:
-                raise ConfigError("There is nothing to train on.", "Open an image, and press New to paint on it.")
-            case = self.keeper.case_of(labels)
-            if is_test(self.keeper, case):
-                raise ConfigError("This case is kept for testing.", "Train on another, or tick Train in the project.")
-            plan, others = self.setup.plan(self.paint.classes), self.others.chosen
+            plan, sources, pairs = self._decided()
             self.panel.prepare("Copying images and labels for the worker")
-            first = OpenPair(CASE, image, labels)
-            sources = [open_source(first, group=group_of(self.keeper, case, image)), *(o.source for o in others)]
-            self._wanted = [first, *(other.pair for other in others if other.pair is not None)]
+            self._wanted = pairs
             runs = None if self.keeper.is_session or self.keeper.project is None else self.keeper.project.runs
             in_background(partial(lay_out_run, plan, sources, runs), self._on_laid_out, self._on_layout_failed)
         except MedsegError as error:
             self.panel.show_error(error)
+
+    def try_rates(self) -> None:
+        """Try learning rates on what would be trained on now."""
+        trial = self.setup.rate
+        try:
+            plan, sources, _ = self._decided()
+            trial.panel.prepare("Copying images and labels for the worker")
+            in_background(
+                partial(lay_out_run, plan, sources, None), lambda laid_out: trial.try_on(laid_out.run), trial.panel.fail
+            )
+        except MedsegError as error:
+            trial.panel.show_error(error)
+
+    def _decided(self) -> tuple[TrainPlan, list[Source], list[OpenPair]]:
+        """Return how to train on what, and the layers of it that are open."""
+        image, labels = self.image.layer, self.paint.layer
+        if image is None or labels is None:
+            raise ConfigError("There is nothing to train on.", "Open an image, and press New to paint on it.")
+        case = self.keeper.case_of(labels)
+        if is_test(self.keeper, case):
+            raise ConfigError("This case is kept for testing.", "Train on another, or tick Train in the project.")
+        plan, others = self.setup.plan(self.paint.classes), self.others.chosen
+        first = OpenPair(CASE, image, labels)
+        sources = [open_source(first, group=group_of(self.keeper, case, image)), *(other.source for other in others)]
+        return plan, sources, [first, *(other.pair for other in others if other.pair is not None)]
 
     def resume(self) -> None:
         """Go on with the run that ended before its time."""
@@ -132,6 +149,7 @@ class TrainWidget(QWidget):
     def _connect(self) -> None:
         self.train_button.clicked.connect(self.train)
         self.resume_button.clicked.connect(self.resume)
+        self.setup.rate.wanted.connect(self.try_rates)
         self.image.layer_changed.connect(self._refresh)
         self.paint.layer_changed.connect(self._refresh)
         self.paint.layer_changed.connect(self._on_labels_chosen)
@@ -142,6 +160,7 @@ class TrainWidget(QWidget):
         self.panel.ended.connect(self._on_ended)
         self.results.segment.connect(self._on_segment)
         self.results.saved.connect(self._on_saved)
+        self.results.went_back.connect(self._on_went_back)
         self.results.failed.connect(self.panel.show_error)
         self._predictor.done.connect(self._on_predicted)
 
@@ -153,6 +172,13 @@ class TrainWidget(QWidget):
         job = self.panel.job
         unfinished = self._live is not None and job is not None and job.state in ("cancelled", "failed", "lost")
         self.resume_button.setVisible(unfinished)
+
+    def _on_labels_chosen(self, labels: "Labels | None") -> None:
+        """Learn from the image that the labels lie on."""
+        image = None if labels is None else image_of(labels, self._viewer.layers)
+        if image is not None:
+            self.image.choose(image)
+        self.others.refresh()
 
     def _on_laid_out(self, laid_out: LaidOut) -> None:
         if not self.panel.preparing or not self._wanted:
@@ -173,13 +199,6 @@ class TrainWidget(QWidget):
         self._refresh()
 
     def _on_layout_failed(self, error: MedsegError) -> None:
-    def _on_labels_chosen(self, labels: "Labels | None") -> None:
-        """Learn from the image that the labels lie on."""
-        image = None if labels is None else image_of(labels, self._viewer.layers)
-        if image is not None:
-            self.image.choose(image)
-        self.others.refresh()
-
         if self.panel.preparing:
             self.panel.fail(error)
 
@@ -192,8 +211,10 @@ class TrainWidget(QWidget):
         if job is not None and job.state == "finished" and self._live is not None:
             result = cast("TrainResult", job.result)
             self._live.close()
-            self.panel.messages.add_note(Note(_summary(result)))
-            self.results.show_bundle(Bundle.load(result.bundle))
+            for note in _summary(result):
+                self.panel.messages.add_note(note)
+            accepted = result.verdict is not None and result.verdict.accepted
+            self.results.show_bundle(Bundle.load(result.bundle), self._live.run.load().replaces if accepted else None)
             reveal(self.results)
         elif job is not None and job.state == "cancelled" and self._live is not None:
             # cancelled, a training still leaves its best weights
@@ -206,7 +227,7 @@ class TrainWidget(QWidget):
     def _on_segment(self, bundle: Bundle) -> None:
         if self._live is not None:
             options = recall(SEGMENT_FORM, PredictOptions()).model_copy(update={"device": self.setup.device.device})
-            self._predictor.start(Request(self._live.image, bundle, options))
+            self._predictor.start(Request(self._live.image, bundle, options, doubt=True))
 
     def _on_predicted(self, layer: "Labels", files: PredictionFiles) -> None:
         if self._live is not None:
@@ -218,11 +239,16 @@ class TrainWidget(QWidget):
         self.setup.start.refresh()
         self.panel.messages.add_note(Note(f"Saved {bundle.spec.name} in {Path(bundle.path or '').name}."))
 
+    def _on_went_back(self, bundle: Bundle) -> None:
+        self.setup.start.refresh()
+        self.panel.messages.add_note(Note(f"{bundle.spec.name} in your library is the version before again."))
 
-def _summary(result: TrainResult) -> str:
-    """Return what a training came to, in a sentence."""
-    steps = f"Trained {result.steps} steps" if not result.stopped else f"Stopped; kept step {result.step}"
-    if not result.dice:
-        return f"{steps}. Not validated: too little was painted to keep some for measuring."
-    scores = ", ".join(f"{name} {dice:.2f}" for name, dice in result.dice.items())
-    return f"{steps}. Dice on held-out strokes: {scores}."
+
+def _summary(result: TrainResult) -> list[Note]:
+    """Return what a training came to, and whether the model may take the place of the one before."""
+    text = f"Trained {result.steps} steps" if not result.stopped else f"Stopped; kept step {result.step}"
+    notes = [Note(f"{text}. {result.measured or 'Not validated.'}")]
+    if result.verdict is not None:
+        sound = result.verdict.accepted and not result.verdict.forgotten
+        notes.append(Note(str(result.verdict), "info" if sound else "warning"))
+    return notes

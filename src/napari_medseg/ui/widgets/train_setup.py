@@ -12,6 +12,7 @@ from napari_medseg.ui.run_layout import TrainPlan
 from napari_medseg.ui.settings import recall, remember
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
+from napari_medseg.ui.widgets.rate_trial import RateTrial
 from napari_medseg.ui.widgets.section import add_row, folded, rows, stacked
 
 if TYPE_CHECKING:
@@ -57,7 +58,13 @@ class TrainSetup(QWidget):
         self.time.add_rows_to(form)
         add_row(form, "Device", self.device)
         layout.addLayout(form)
-        layout.addWidget(folded("Advanced", self.advanced.native))
+        self.rate = RateTrial(self)
+        advanced = QWidget(self)
+        inside = stacked(advanced)
+        inside.addWidget(self.advanced.native)
+        inside.addWidget(self.rate)
+        layout.addWidget(folded("Advanced", advanced))
+        self.rate.proposed.connect(self._take_rate)
         self.start.chosen.connect(self._on_start_chosen)
 
     def plan(self, classes: "tuple[LabelClass, ...]") -> TrainPlan:
@@ -82,6 +89,9 @@ class TrainSetup(QWidget):
             config=config.model_copy(update={"device": self.device.device}),
             complete=self.complete.isChecked(),
         )
+
+    def _take_rate(self, rate: float) -> None:
+        self.advanced.show(self.advanced.values().model_copy(update={"learning_rate": rate}))
 
     def _on_start_chosen(self, bundle: "Bundle | None") -> None:
         self.design.show_rows(bundle is None)
