@@ -97,8 +97,9 @@ def trained(network: nn.Module, volume: Volume, spec: ModelSpec, steps: int) -> 
 class Scene:
     """A network, an image, and how all of them compute."""
 
-    def __init__(self, precision: str, shape: tuple[int, int, int], features: int, edge: int, steps: int = 0) -> None:
-        self.precision = precision
+    def __init__(self, shape: tuple[int, int, int], features: int, edge: int, steps: int = 0) -> None:
+        self.precision = "float32"
+        """Number format for all; where it is bfloat16, only if our measurement takes it."""
         self.volume = phantom(shape, (1.0, 1.2, 1.2))
         options = {"features": features, "max_stages": 4}
         self.spec = spec_of(CLASSES, options=options, patch_size=(edge,) * 3, spacing=(1.5, 1.5, 1.5))

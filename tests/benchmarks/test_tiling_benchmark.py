@@ -26,7 +26,7 @@ def test_all_that_are_compared_give_the_same_labels(tiling, monkeypatch):
     monkeypatch.setattr(sys.modules["tiling_scene"], "CLASSES", 9)
     # What nnU-Net says of plans is not ours.
     monkeypatch.setattr(tiling.Scene, "nnunet", lambda scene, image: scene.monai())
-    found = tiling.compare(tiling.Scene("float32", (36, 30, 20), features=4, edge=16, steps=1))
+    found = tiling.compare(tiling.Scene((36, 30, 20), features=4, edge=16, steps=1))
     assert found["tiles"] == 4
     assert found["network_grid"] == (24, 24, 16)
     assert found["labels_as_ours"]["monai"] > 0.9999
@@ -34,8 +34,10 @@ def test_all_that_are_compared_give_the_same_labels(tiling, monkeypatch):
     assert found["time_over_bound"] == pytest.approx(found["ours_seconds"] / found["bound_seconds"])
     slower = found | {"time_over_bound": 9.0}
     memories = {"memory": {"peak_gb_above_image": 1.0}, "memory-resampled": {"peak_gb_above_image": 2.0}}
-    figures = tiling.summary({"speed": found, "speed-trained": slower, **memories})
+    speeds = {"speed": {"float32": found}, "speed-trained": {"float32": slower, "bfloat16": found}}
+    figures = tiling.summary(speeds | memories)
     assert figures["time_over_bound"] == 9.0
+    assert figures["time_over_bound_bfloat16"] == found["time_over_bound"]
     assert figures["time_over_best_peer"] == found["time_over_best_peer"]
     assert figures["peak_gb_above_image_105_classes"] == 2.0
 
