@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_medseg.data.labelled import find_labelled, read_table, split_folds
+from napari_medseg.data.labelled import find_labelled, read_table, split_folds, split_parts
 from napari_medseg.data.labelled.crop import cut_out, regions_of
 from napari_medseg.data.labelled.parts import digest, fold_of
 from napari_medseg.errors import DataError
@@ -72,6 +72,15 @@ def test_slices_and_boxes_are_parts_of_one_patient(tmp_path, images):
     found = find_labelled(images, table(tmp_path / "t.csv", boxes), crop=Crop(margin=0))
     assert found.pictures.names == ("v.nii#1", "v.nii#2")
     np.testing.assert_array_equal(found.pictures.get(1)[0], VALUES[1:3, 1:3, 2:4])
+
+
+def test_parts_of_one_image_alone_are_split_with_a_word_of_warning(tmp_path, images):
+    rows = [{"image": "v.nii", "label": "xy"[k % 2], "slice": k} for k in range(4)]
+    found = find_labelled(images, table(tmp_path / "t.csv", rows))
+    sums = [digest(found.pictures.get(k)) for k in range(4)]
+    parts = split_parts(found, sums, 0.5, 0)
+    assert len(parts.val) == 2
+    assert "promise too much" in parts.notes[-1]
 
 
 def test_further_images_become_channels(tmp_path, images):

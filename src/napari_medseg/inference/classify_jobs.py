@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_medseg.data.labelled.listing import pictures_of
-from napari_medseg.data.labelled.table import read_table
+from napari_medseg.data.labelled.table import lines_of, read_table
 from napari_medseg.inference.classify import classify
 from napari_medseg.inference.classify_sources import chosen_pictures
 from napari_medseg.models import Bundle
@@ -39,6 +39,8 @@ def classify_table(
         (chosen,) = chosen_pictures(model, [folder])
         yield from classify(model, chosen.pictures, control, device)
         return
-    found = read_table(table, labelled=False)
-    pictures = pictures_of([(folder, row) for row in found.rows], folder, model.spec.crop)
-    yield from classify(model, pictures, control, device)
+    names = [covariate.name for covariate in model.spec.covariates]
+    told = bool(names) and all(name.lower() in line for line in lines_of(table) for name in names)
+    rows = read_table(table, names if told else (), labelled=False).rows
+    pictures = pictures_of([(folder, row) for row in rows], folder, model.spec.crop)
+    yield from classify(model, pictures, control, device, tuple(row.facts for row in rows) if told else ())

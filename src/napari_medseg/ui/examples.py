@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_medseg.data.labelled import find_labelled
 from napari_medseg.data.labelled.crop import regions_of
-from napari_medseg.data.labelled.table import BETWEEN, REGION_MARK, SLICE_MARK, Box
+from napari_medseg.data.labelled.table import BETWEEN, REGION_MARK, SLICE_MARK, Box, other_columns
 from napari_medseg.data.labelled.tree import tree_of
 from napari_medseg.errors import DataError
 from napari_medseg.io import write
@@ -38,6 +38,10 @@ class Example:
     """``train``, ``val``, ``test``, or empty."""
     group: str = ""
     """Patient."""
+    more: tuple[Path, ...] = ()
+    """Further images of the same place."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Other columns of its table, which may be covariates: heading and entry."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,9 @@ def labelled(images: Path, table: Path | None = None) -> list[Example]:
     pictures, words = found.pictures, found.words
     places: Sequence[Path | tuple[Path, int]] = pictures.paths or [(images, k) for k in range(len(pictures))]
     sides = pictures.boxes or (None,) * len(pictures)
-    rows = zip(pictures.names, places, sides, words, found.parts, found.groups, strict=True)
+    more = pictures.more or ((),) * len(pictures)
+    facts = [()] * len(pictures) if table is None else [tuple(line.items()) for line in other_columns(table)]
+    rows = zip(pictures.names, places, sides, words, found.parts, found.groups, more, facts, strict=True)
     return [Example(*row) for row in rows]
 
 
@@ -153,12 +159,17 @@ def _written(examples: Sequence[Example], volumes: Mapping[Image, Volume], folde
     corners = [f"{axis}{end}" for end in ("min", "max") for axis in "zyx"]
     with (folder / "examples.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*columns, *corners])
+        further = range(2, 2 + max((len(example.more) for example in examples), default=0))
+        facts = list(dict.fromkeys(name for example in examples for name, _entry in example.facts))
+        writer.writerow([*columns, *corners, *(f"image{k}" for k in further), *facts])
         for example in examples:
             path = paths.get(example.image, example.image)
             part, sides = _slice_of(example.box), _corners(example.box)
             group = example.group or (f"image {path}" if example.box is not None else "")
-            writer.writerow([path, example.label, example.part, group, part, *sides])
+            more = [*example.more, *[""] * (len(further) - len(example.more))]
+            known = dict(example.facts)
+            told = [known.get(name, "") for name in facts]
+            writer.writerow([path, example.label, example.part, group, part, *sides, *more, *told])
     return Laid(folder, folder / "examples.csv")
 
 

@@ -69,6 +69,8 @@ def split_parts(
     if not len(held):
         pool, held = _hold_out(found, digests, pool, share, seed)
         notes.append(f"{len(held)} of {len(pool) + len(held)} images are kept out of training for validation.")
+        if found.pictures.boxes and {found.groups[k] for k in held} & {found.groups[k] for k in pool}:
+            notes.append("All are parts of one image, so scores on those kept out promise too much for other images.")
     for name, many in zip(found.classes, found.targets[pool].sum(axis=0), strict=True):
         if not many:
             raise DataError(f"No image of the class {name} is left to train on.", "Add images, or leave the class out.")
@@ -101,6 +103,9 @@ def _without_leaks(
 def _hold_out(
     found: LabelledImages, digests: Sequence[str], pool: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if found.pictures.boxes and len({found.groups[k] for k in pool}) == 1:
+        # Parts of one image are all that there is; the caller is told what their scores are worth.
+        found = replace(found, groups=("",) * len(found.groups))
     strata, targets = found.strata[pool], found.targets[pool]
     many = len(set(_kin(found, digests, pool).tolist()))
     folds = max(2, min(FOLDS, round(1 / share), int(np.bincount(strata).max()), many))

@@ -4,7 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_medseg.errors import DataError
@@ -84,7 +84,7 @@ def read_table(path: Path, covariates: Sequence[str] = (), labelled: bool = True
     DataError
         If it is no such table.
     """
-    lines = _lines(path)
+    lines = lines_of(path)
     columns = list(lines[0]) if lines else []
     facts = [name.strip().lower() for name in covariates]
     missing = sorted({"image", *facts} - set(columns))
@@ -117,7 +117,14 @@ def read_table(path: Path, covariates: Sequence[str] = (), labelled: bool = True
     return Table(tuple(_grouped(rows)), (flags or tuple(sorted(found))) if several else None)
 
 
-def _lines(path: Path) -> list[dict[str, str]]:
+def lines_of(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a CSV file as text by heading, headings in small letters.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return [
@@ -126,6 +133,16 @@ def _lines(path: Path) -> list[dict[str, str]]:
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error}).", "Save it as CSV in UTF-8.") from error
+
+
+def other_columns(path: Path) -> list[dict[str, str]]:
+    """Return, for each image of a table, the columns that may be covariates."""
+    lines = [line for line in lines_of(path) if line.get("image")]
+    known = {"image", "split", "slice", *LABELS, *GROUPS, *BOX}
+    return [
+        {name: value for name, value in line.items() if name not in known and not FURTHER.fullmatch(name)}
+        for line in lines
+    ]
 
 
 def _flags(lines: Sequence[dict[str, str]], columns: Sequence[str], facts: Collection[str]) -> tuple[str, ...]:
@@ -176,6 +193,4 @@ def _check_names(rows: Sequence[Row], table: str) -> None:
 
 def _grouped(rows: Sequence[Row]) -> list[Row]:
     """Return the rows so that parts of one image belong together, where no patient is given."""
-    from dataclasses import replace
-
     return [replace(row, group=row.image) if row.box is not None and not row.group else row for row in rows]

@@ -48,7 +48,12 @@ def changed(images: torch.Tensor, change: Change, rng: torch.Generator) -> torch
         On the CPU.
     """
     many, dims = len(images), images.ndim - 2
-    mirrored = {"none": range(0), "sideways": range(images.ndim - 1, images.ndim), "all": range(2, images.ndim)}
+    mirrored = {
+        "none": range(0),
+        "auto": range(0),
+        "sideways": range(images.ndim - 1, images.ndim),
+        "all": range(2, images.ndim),
+    }
     for axis in mirrored[change.flips]:
         chosen = torch.rand(many, generator=rng) < 0.5
         images = torch.where(chosen.view(-1, *[1] * (dims + 1)), images.flip(axis), images)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_medseg.models.spec import Crop
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Flips = Literal["none", "sideways", "all"]
+Flips = Literal["auto", "none", "sideways", "all"]
 
 
 class ClassificationConfig(BaseModel):
@@ -24,8 +24,8 @@ class ClassificationConfig(BaseModel):
 
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
     """Most time to train. The first steps are timed, and the number of steps follows. None: train for `epochs`."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
-    """Most times that each image is seen."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Most times that each image is seen; None for 60, and more where these are less than 1000 steps."""
     answer: Literal["auto", "single", "multi", "ordinal"] = "auto"
     """single: each image has one class. multi: any number of them, each judged by itself. ordinal: the classes are
     grades, in the order of their numbers or names, and near misses are less wrong. auto: multi where the labels name
@@ -72,9 +72,9 @@ class ClassificationConfig(BaseModel):
     cutmix: Annotated[float, Field(ge=0, le=5)] = 0.0
     """Shape of the distribution of shares by which a box of an image is replaced by that of another; 0 replaces none.
     With `mixup`, half of the batches get either."""
-    flips: Flips = "none"
-    """Augmentation: mirror images, sideways only or along all axes. Off by default, as left and right, up and down mean
-    something in most of them."""
+    flips: Flips = "auto"
+    """Augmentation: mirror images, sideways only or along all axes. auto: sideways in colour, as in photographs and
+    microscopy; none in grey, as left and right, up and down mean something in most scans."""
     geometry: bool = True
     """Augmentation: rotate, scale and shift a little."""
     intensity: bool = True
@@ -101,7 +101,7 @@ class ClassificationConfig(BaseModel):
     leaks: Literal["auto", "refuse", "drop"] = "auto"
     """What to do with images or patients on both sides of a given split: refuse to train, or leave them out of
     training. auto: drop for equal images of an npz file, refuse for all else."""
-    patience: Annotated[int, Field(ge=1)] = 20
+    patience: Annotated[int, Field(ge=1)] = 50
     """Validations without a better score after which training ends."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
     """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""

@@ -75,6 +75,8 @@ def create_classification(
     facts = yield from survey(found, control or Control())
     start = None if init is None else Bundle.load(init).spec
     spec = _spec(folder.resolve().name, found, facts, config, start)
+    if config.flips == "auto":
+        config = config.model_copy(update={"flips": "sideways" if facts.channels == 3 else "none"})
     mark = fingerprint(facts.digests, found)
     if fold is not None:
         found = fold_of(found, facts.digests, fold, config.seed)

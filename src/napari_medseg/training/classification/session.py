@@ -22,6 +22,8 @@ from napari_medseg.training.classification.stages import free_stages
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.run import RunFolder
 
+EPOCHS, FEWEST_STEPS = 60, 1000
+"""How often each image is seen where nobody says, and how many steps it is at least."""
 TIMED = 10
 """Steps before a time budget becomes a number of steps."""
 UNTIMED = 3
@@ -74,7 +76,7 @@ class Session:
         self._saved = time.monotonic()
         config = run.train
         self.per_epoch = max(1, len(material.train) // min(config.batch_size, len(material.train)))
-        self.most = config.epochs * self.per_epoch
+        self.most = (config.epochs or max(EPOCHS, FEWEST_STEPS // self.per_epoch)) * self.per_epoch
         if config.minutes is None:
             self._plan(self.most, self.per_epoch)
 

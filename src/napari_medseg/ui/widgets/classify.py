@@ -126,6 +126,4 @@ class ClassifyWidget(QWidget):
         truth = [[int(name in classes_in(known[found.names[k]])) for name in classes] for k in rows]
         labels = np.array(truth) if several else np.argmax(truth, axis=1)
         answers = Answers(tuple(classes), tuple(found.names[k] for k in rows), found.probabilities[rows], labels)
-        self.scores.show_answers(
-            answers, "Rows of Label, which the model may have learnt", bundle.spec.output == "ordered"
-        )
+        self.scores.show_answers(answers, "rows of Label, maybe learnt", bundle.spec.output == "ordered")

@@ -66,7 +66,7 @@ class ScoresTab(QWidget):
     def show_run(self, folder: Path, ordered: bool) -> None:
         """Show how good the model of a run is on the images that were kept out of its training."""
         table = folder / HELD_OUT
-        self._start(lambda: read_answers(table, table), "Images that were kept out of training", ordered)
+        self._start(lambda: read_answers(table, table), "kept out of training", ordered)
 
     def show_answers(self, answers: Answers, words: str, ordered: bool) -> None:
         """Show how good answers are."""
@@ -79,7 +79,7 @@ class ScoresTab(QWidget):
 
     def _show(self, found: tuple[Answers, ClassificationReport, bytes]) -> None:
         self.answers, self.report, picture = found
-        self.title.setText(f"<b>{self._words}</b>: {self.report.images}")
+        self.title.setText(f"<b>{self.report.images} images</b>: {self._words}")
         lines = []
         for name, value in self.report.scores.items():
             interval = self.report.intervals.get(name)
