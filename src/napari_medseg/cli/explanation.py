@@ -15,9 +15,7 @@ def explain(
         list[Path] | None,
         typer.Argument(metavar="IMAGE...", help="The image; several on one grid are channels of one."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a classification or segmentation model, or the name of one of yours.")
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the model, or the name of one of yours.")] = None,
     method: Annotated[str, typer.Option(help="One of those that --list shows.")] = "grad-cam",
     target: Annotated[
         str | None, typer.Option("--class", help="Name of the class; the likeliest, or a segmentation's first.")

@@ -44,11 +44,11 @@ def explain(
     volume : Volume
         The image; left as it is.
     bundle : Bundle
-        A classification or a segmentation.
+        A classification, segmentation or one-stage detection.
     method : str
         One of `methods`.
     target : str, optional
-        Name of the class; by default the likeliest, or for segmentation the first.
+        Name of the class; by default the likeliest, that of the surest box, or a segmentation's first.
     options : ExplainOptions, optional
         How.
     control : Control, optional

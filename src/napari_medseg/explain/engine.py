@@ -21,6 +21,7 @@ from napari_medseg.explain.registry import method_named
 from napari_medseg.explain.result import Curves, Explanation, Sanity, Scores, Stage
 from napari_medseg.explain.sanity import compare, judge, mean_of, with_random_weights
 from napari_medseg.explain.scenes.classification import classification_scene, likeliest
+from napari_medseg.explain.scenes.detection import detection_scene
 from napari_medseg.explain.scenes.scene import Scene
 from napari_medseg.explain.scenes.segmentation import segmentation_scene
 from napari_medseg.explain.work import Work, maps_of, read_of, summary, total_of
@@ -73,12 +74,13 @@ def _check(bundle: Bundle) -> None:
     spec = bundle.spec
     if bundle.members or spec.pipeline is not None:
         raise BundleError(
-            f"{spec.name} is more than one network with a plain way to it, and cannot be explained as a whole.",
+            f"{spec.name} is made of several networks or brings its own way to the image, and is not explained as a whole.",
             "Choose a model that was trained here, or one member of the ensemble.",
         )
-    if spec.task not in ("classification", "segmentation"):
+    if spec.task not in ("classification", "segmentation", "detection"):
         raise BundleError(
-            f"{spec.name} is for {spec.task}, which is not explained.", "Choose a classification or a segmentation."
+            f"{spec.name} is for {spec.task}, which is not explained.",
+            "Choose a model for classification, segmentation or detection.",
         )
 
 
@@ -90,6 +92,9 @@ def _scene(
         if spec.classes[number].value == 0 and spec.output == "regions":
             raise ConfigError(f"{spec.name} gives no score for the background.", "Choose another class.")
         return (yield from segmentation_scene(volume, spec, network, number, options, control))
+    if spec.task == "detection":
+        wanted = None if target is None else _class_number(spec, target)
+        return (yield from detection_scene(volume, spec, network, wanted, options, control))
     if spec.covariates:
         names = ", ".join(covariate.name for covariate in spec.covariates)
         yield Note(f"{spec.name} was told {names} in training; here it is told nothing but the image.", "warning")

@@ -108,7 +108,7 @@ def _candidates(outputs: dict[str, torch.Tensor], question: Question) -> list[st
     if dense:
         # The output itself says nothing about its reasons: the coarsest layer sees most of the image.
         last = next(reversed(outputs.values()))
-        usable = [(name, shape) for name, shape in usable if outputs[name].shape != last.shape]
+        usable = [(name, shape) for name, shape in usable if outputs[name] is not last]
         coarsest = min((prod(shape) for _name, shape in usable), default=0)
         usable = [(name, shape) for name, shape in usable if prod(shape) == coarsest]
     names = [name for name, _shape in usable]

@@ -22,7 +22,8 @@ class ExplainOptions(BaseModel):
     region: tuple[tuple[int, int], ...] | Path | None = None
     """First voxel and end along each of the image's own axes, or a file of labels on the image's grid whose nonzero
     voxels count. For segmentation: the voxels whose mean score is explained, instead of those where the class was
-    found. For classification: the box around it is cut out and is all that the model sees."""
+    found. For classification: the box around it is cut out and is all that the model sees. For detection: the box that
+    overlaps most with it is explained, instead of the surest."""
     layer: str | None = None
     """Layer of the network, by name, for Grad-CAM and feature maps; None for the last one with a grid (classification)
     or the coarsest (segmentation)."""

@@ -10,7 +10,7 @@ import pytest
 from napari_medseg.explain import methods
 from napari_medseg.ui.layers import image_volume, to_layer_tuples
 from napari_medseg.ui.layers.explanation import SCORES, diverging, rising
-from napari_medseg.ui.widgets.explain_setup import LIKELIEST
+from napari_medseg.ui.widgets.explain_setup import DEFAULTS
 from napari_medseg.volume import Geometry, Volume
 
 pytestmark = pytest.mark.viewer
@@ -52,7 +52,7 @@ def test_a_map_over_its_image_with_what_it_is_worth(models, image, viewer, dock,
     explain = dock("Explain")
     choose(explain.model, "cues")
     offered = [explain.setup.class_choice.itemText(k) for k in range(explain.setup.class_choice.count())]
-    assert offered == [LIKELIEST, "plain", "cue"]
+    assert offered == [DEFAULTS["classification"], "plain", "cue"]
     choose(explain.setup.class_choice, "cue")
     choose(explain.setup.method_choice, "Integrated gradients")
     click(explain.run_button)

@@ -51,8 +51,8 @@ def classification_scene(volume: Volume, spec: ModelSpec, number: int, options: 
     target = Target(partial(_score, spec, number, share), partial(_probability, spec, number, share))
     depth = [slice(z, z + 1) for z in range(len(laid))] if planar else [slice(None)]
     pieces = tuple(Piece((z, slice(None), slice(None)), target) for z in depth)
-    orders = [picture[0] for picture in _pictures(_numbered(volume), spec, options)]
-    home = partial(_home, volume.spatial_shape, orders)
+    orders = [picture[0] for picture in _pictures(numbered(volume), spec, options)]
+    home = partial(scattered, volume.spatial_shape, orders)
     return Scene(canvas, pieces, planar, home, spec.classes[number].name, dense=False)
 
 
@@ -89,7 +89,7 @@ def _extent(inside: NDArray[np.bool_], axis: int) -> slice:
     return slice(int(places[0]), int(places[-1]) + 1)
 
 
-def _numbered(volume: Volume) -> Volume:
+def numbered(volume: Volume) -> Volume:
     """Return an image whose values are the numbers of its voxels: where they are laid, the image's voxels are."""
     count = int(np.prod(volume.spatial_shape))
     numbers = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64).reshape(volume.spatial_shape)
@@ -106,7 +106,9 @@ def _probability(spec: ModelSpec, number: int, share: float, logits: torch.Tenso
     return log_probabilities(logits / spec.temperature, spec.output).exp()[:, number] * share
 
 
-def _home(shape: tuple[int, ...], orders: list[NDArray[np.integer]], maps: NDArray[np.float32]) -> NDArray[np.float32]:
+def scattered(
+    shape: tuple[int, ...], orders: list[NDArray[np.integer]], maps: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Return maps on the image's own grid, zero where the model did not look.
 
     Parameters

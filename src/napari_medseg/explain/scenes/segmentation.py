@@ -87,7 +87,9 @@ def segmentation_scene(
         for tile in tiles
     )
     start = [first - before for first, (before, _) in zip(low, plan.padding, strict=True)]
-    return Scene(canvas, pieces, spec.dims == 2, partial(_home, grid, start), spec.classes[number].name, dense=True)
+    return Scene(
+        canvas, pieces, spec.dims == 2, partial(onto_image, grid, start), spec.classes[number].name, dense=True
+    )
 
 
 def _found(
@@ -177,8 +179,18 @@ def _probability(index: int, weights: torch.Tensor, regions: bool, logits: torch
     return (found * weights).flatten(1).sum(dim=1)
 
 
-def _home(grid: ModelGrid, start: list[int], maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return maps on the image's own grid by the way that predictions take; zero where the network did not look."""
+def onto_image(grid: ModelGrid, start: list[int], maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return maps on the image's own grid by the way that predictions take; zero where the network did not look.
+
+    Parameters
+    ----------
+    grid : ModelGrid
+        The image on the network's grid.
+    start : list of int
+        Voxel of that grid, without padding, that the maps begin with; may be below zero.
+    maps : (map, z, y, x) array
+        On the canvas.
+    """
     whole = np.zeros((len(maps), *grid.shape), np.float32)
     first = [max(place, 0) for place in start]
     end = [min(place + n, size) for place, n, size in zip(start, maps.shape[1:], grid.shape, strict=True)]

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 TARGET = "napari_medseg.explain.jobs:explain_volume"
 REGION = (
     "For a segmentation: the voxels whose mean score is explained, instead of those where the class is found. "
-    "For a classification: the only part that the model sees. A Shapes layer counts by the box around it, a Labels "
-    "layer by what is painted."
+    "For a classification: the only part that the model sees. For a detection: which of its boxes is meant. "
+    "A Shapes layer counts by the box around it, a Labels layer by what is painted."
 )
 COLOURS = {"passed": "#3fae5a", "unclear": "#e8a33d", "failed": "#e0524d"}
 
@@ -66,7 +66,9 @@ class ExplainWidget(QWidget):
         self.image = LayerChoice(napari_viewer, _is_own_image, self)
         self.image.setToolTip("The image layer that the model is asked about")
         self.model = BundleChoice(parent=self)
-        self.model.setToolTip("A classification or segmentation model: from your library, or any model folder")
+        self.model.setToolTip(
+            "A classification, segmentation or detection model: from your library, or any model folder"
+        )
         self.region = RegionChoice(napari_viewer, self)
         self.region.setToolTip(REGION)
         self.device = DeviceChoice(self)

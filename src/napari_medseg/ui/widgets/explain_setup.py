@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 FORM = "explain"
 CHECKS = ("sanity", "randomisations", "curve_steps", "baseline", "batch_size", "seed")
-LIKELIEST = "likeliest class"
+DEFAULTS = {"classification": "likeliest class", "detection": "class of the surest box"}
+"""Words for no choice of a class, by task."""
 FIRST = ("grad-cam", "grad-cam++", "integrated-gradients", "smoothgrad", "shap", "occlusion", "lime", "feature-maps")
 """Quick and well known before slow."""
 
@@ -68,8 +69,8 @@ class ExplainSetup(QWidget):
         self._spec, before = spec, self.target
         with QSignalBlocker(self.class_choice):
             self.class_choice.clear()
-            if spec is not None and spec.task == "classification":
-                self.class_choice.addItem(LIKELIEST, None)
+            if spec is not None and spec.task in DEFAULTS:
+                self.class_choice.addItem(DEFAULTS[spec.task], None)
             for entry in spec.foreground if spec is not None else ():
                 self.class_choice.addItem(entry.name, entry.name)
             self.class_choice.setCurrentIndex(max(0, self.class_choice.findData(before)))
