@@ -1,8 +1,11 @@
 """What ``project.json`` says."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_medseg.errors import ReadError
 
 FILE = "project.json"
 
@@ -58,3 +61,15 @@ class ProjectContent(BaseModel):
         if len(set(ids)) < len(ids):
             raise ValueError(f"cases must have distinct identifiers; got {ids}")
         return self
+
+
+def load_content(folder: Path) -> ProjectContent:
+    """Return what the project in a folder says; `ReadError` if there is none, or none that can be understood."""
+    try:
+        return ProjectContent.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReadError(f"{folder.name} holds no project.", f"Choose a folder with a {FILE}.") from error
+    except ValueError as error:
+        raise ReadError(
+            f"{FILE} in {folder.name} is not understood.", "Update napari-medseg, or restore the file from a backup."
+        ) from error

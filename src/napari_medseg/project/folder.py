@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from napari_medseg.data import annotation as annotations
 from napari_medseg.data.annotation import Annotation
-from napari_medseg.errors import ConfigError, DataError, ReadError, WriteError
+from napari_medseg.errors import ConfigError, DataError, WriteError
 from napari_medseg.project import images
-from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent
+from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent, load_content
 from napari_medseg.project.header import header_of, labels_from
 from napari_medseg.project.lock import FolderLock
 from napari_medseg.project.slabs import SlabStore
@@ -84,7 +84,7 @@ class Project:
             If another window has it open.
         """
         folder = folder.resolve()
-        content = _load(folder)
+        content = load_content(folder)
         try:
             lock = FolderLock(folder)
         except OSError as error:
@@ -95,7 +95,7 @@ class Project:
     def look(cls, folder: Path) -> Self:
         """Return a project to read from, which others may have open."""
         folder = folder.resolve()
-        return cls(folder, _load(folder), None)
+        return cls(folder, load_content(folder), None)
 
     def copy_to(self, folder: Path) -> Self:
         """Copy all of the project into a new or empty folder, and return the copy, opened.
@@ -287,17 +287,6 @@ class Project:
 
     def _store(self, case: str) -> SlabStore:
         return self._stores.setdefault(case, SlabStore(self.folder / "cases" / case / "labels"))
-
-
-def _load(folder: Path) -> ProjectContent:
-    try:
-        return ProjectContent.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ReadError(f"{folder.name} holds no project.", f"Choose a folder with a {FILE}.") from error
-    except ValueError as error:
-        raise ReadError(
-            f"{FILE} in {folder.name} is not understood.", "Update napari-medseg, or restore the file from a backup."
-        ) from error
 
 
 def _unwritable(error: OSError) -> WriteError:

@@ -59,9 +59,7 @@ class Keeper(QObject):
         self._tracks: list[Track] = []
         self._saving = False
         self._writing = threading.Lock()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SAVE_MS)
+        self._timer = QTimer(self, singleShot=True, interval=SAVE_MS)
         self._timer.timeout.connect(self.save)
         self._list = Connections(self)
         self._list.connect(viewer.layers.events.inserted, self._on_inserted)
@@ -101,8 +99,7 @@ class Keeper(QObject):
 
     def flush(self, tracks: Sequence[Track] | None = None) -> None:
         """Save at once what was changed; an error is told by `failed`."""
-        dirty = [track for track in (self._tracks if tracks is None else tracks) if track.is_dirty]
-        if dirty:
+        if dirty := [track for track in (self._tracks if tracks is None else tracks) if track.is_dirty]:
             try:
                 self._after_save(self._save(dirty, tuple(self.viewer.layers)))
             except MedsegError as error:
@@ -123,16 +120,16 @@ class Keeper(QObject):
                 self.project.remove_case(case)
         except MedsegError as error:
             self.failed.emit(error)
-            return
-        for track in self._tracks:
-            if track.case == case:
+        else:
+            for track in (track for track in self._tracks if track.case == case):
                 track.forget_case()
-        self.changed.emit()
+            self.changed.emit()
 
     def create(self, folder: Path) -> None:
         """Make a project in a new folder, of all that is in the session or project that is open."""
         self.flush()
-        in_background(partial(self._copy, self.project, folder), self._on_copied, self._report)
+        make = partial(Project.create, folder) if self.project is None else partial(self.project.copy_to, folder)
+        in_background(make, self._on_copied, self._report)
 
     def open(self, folder: Path) -> None:
         """Open a project or a session, and show its cases, in place of what is open."""
@@ -182,14 +179,15 @@ class Keeper(QObject):
             self._watch(event.value)
 
     def _on_removed(self, event: "LayerEvent") -> None:
-        gone = [track for track in self._tracks if track.layer == event.value]
-        for track in gone:
-            self.flush([track])
-            # What could not be saved stays in memory, and is tried again.
-            if not track.is_dirty and track in self._tracks:
+        # What cannot be saved now stays in memory, and is tried again.
+        self.flush([track for track in self._tracks if track.layer == event.value])
+        self._drop_removed()
+        self.changed.emit()
+
+    def _drop_removed(self) -> None:
+        for track in list(self._tracks):
+            if track.layer not in self.viewer.layers and not track.is_dirty:
                 self._drop(track)
-        if gone:
-            self.changed.emit()
 
     def _drop(self, track: Track) -> None:
         self._tracks.remove(track)
@@ -226,9 +224,7 @@ class Keeper(QObject):
         self.error = None
         if new:
             self.saved_at = time.time()
-        gone = [track for track in self._tracks if track.layer not in self.viewer.layers and not track.is_dirty]
-        for track in gone:
-            self._drop(track)
+        self._drop_removed()
         self.changed.emit()
 
     def _on_failed(self, error: MedsegError) -> None:
@@ -247,12 +243,8 @@ class Keeper(QObject):
         if self.project is not None:
             self._holding.release()
         self.project = self._holding.project = project
-        if not sessions.is_session(project):
+        if not self.is_session:
             sessions.note_open(project.folder)
-
-    def _copy(self, source: Project | None, folder: Path) -> Project:
-        with self._writing:
-            return Project.create(folder) if source is None else source.copy_to(folder)
 
     def _on_copied(self, project: Project) -> None:
         before, was_session = self.project, self.is_session

@@ -36,6 +36,7 @@ class OtherCases(QWidget):
         self._said: dict[str, bool] = {}
         self.label = QLabel("Learn from these, too", self)
         self.list = QListWidget(self)
+        self.list.setSpacing(2)
         self.list.setToolTip(
             "Labels on other open images, and cases of the project. Strokes on open ones reach the training at once"
         )
