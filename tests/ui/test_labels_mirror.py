@@ -96,3 +96,9 @@ def test_the_worker_is_told_by_a_rule(mirror, folder):
     annotation.finish_slice(2, 3, False)
     assert mirror.update(labels, rule=annotation.taught) == Edit((0, 0, 3), (6, 5, 4))
     np.testing.assert_array_equal(copy(folder), labels)
+
+
+def test_painted_background_is_background_where_everything_is_labelled(folder):
+    labels = np.full((6, 5, 4), 255, np.uint8)
+    labels[2, 2, 2] = 1
+    assert LabelsMirror(folder, [1]).update(labels) == Edit((2, 2, 2), (3, 3, 3))

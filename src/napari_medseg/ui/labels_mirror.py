@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.errors import GeometryError
 
 BLOCK_BYTES = 1 << 24
@@ -94,11 +95,15 @@ class LabelsMirror:
         return Edit(tuple(s.start for s in inner), tuple(s.stop for s in inner), ignored)
 
     def _known(self, labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], tuple[int, ...]]:
-        """Return labels with 0 in place of unknown values, and those values."""
+        """Return labels with 0 in place of unknown values, and those values.
+
+        Where everything is labelled 0 is background, so painted background is 0 without being a value that is missed.
+        """
         unknown = ~np.isin(labels, self._values)
         if not unknown.any():
             return labels, ()
-        return np.where(unknown, 0, labels), tuple(int(v) for v in np.unique(labels[unknown]))
+        ignored = tuple(int(v) for v in np.unique(labels[unknown]) if v != BACKGROUND_VALUE)
+        return np.where(unknown, 0, labels), ignored
 
 
 def _as_they_are(labels: NDArray[np.integer], box: Box) -> NDArray[np.integer]:

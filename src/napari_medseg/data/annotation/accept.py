@@ -88,7 +88,8 @@ def accept(labels: Labels, annotation: Annotation, proposal: Proposal) -> Accept
     if proposal.mask is not None:
         asked &= proposal.mask & (wanted != 0)
     free = (old == 0) | by_model
-    locked = np.isin(old, list(annotation.locked)) | np.isin(wanted, list(annotation.locked))
+    closed = list(annotation.locked)
+    locked = np.isin(old, closed) | np.isin(wanted, closed) if closed else np.zeros(old.shape, bool)
     change = asked & free & ~locked
     source, written = annotation.source[proposal.box], annotation.written[proposal.box]
     return Accepted(

@@ -122,8 +122,8 @@ def _sums(values: NDArray[np.generic], cell: tuple[int, ...]) -> NDArray[np.floa
     total: NDArray[np.generic] = values
     for axis, size in enumerate(cell):
         starts = np.arange(0, values.shape[axis], size)
-        total = np.add.reduceat(total, starts, axis=axis, dtype=np.float64)
-    return total.astype(np.float64, copy=False)
+        total = np.add.reduceat(total, starts, axis=axis, dtype=np.float32)
+    return total.astype(np.float64)
 
 
 def _distance(cells: NDArray[np.bool_], steps_mm: list[float]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from napari_medseg.progress import Event, Note
 from napari_medseg.training import Stop, TrainResult
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import tidy
-from napari_medseg.ui.layers import classes_of, image_of
+from napari_medseg.ui.layers import annotation_of, classes_of, image_of
 from napari_medseg.ui.projects.keeper import keeper_of
 from napari_medseg.ui.projects.sources import group_of, is_test, open_source
 from napari_medseg.ui.run_layout import CASE, LaidOut, Source, TrainPlan, lay_out_run
@@ -125,7 +125,10 @@ class TrainWidget(QWidget):
         plan, others = self.setup.plan(self.paint.classes), self.others.chosen
         first = OpenPair(CASE, image, labels)
         sources = [open_source(first, group=group_of(self.keeper, case, image)), *(other.source for other in others)]
-        return plan, sources, [first, *(other.pair for other in others if other.pair is not None)]
+        pairs = [first, *(other.pair for other in others if other.pair is not None)]
+        for pair in pairs if plan.complete else ():
+            annotation_of(pair.labels).complete = True
+        return plan, sources, pairs
 
     def resume(self) -> None:
         """Go on with the run that ended before its time."""
