@@ -153,14 +153,26 @@ def test_what_is_held_out_lies_in_its_blocks_and_nothing_else_does() -> None:
 
 
 def test_several_patients_with_strokes_are_held_out_as_patients() -> None:
-    samples = [sample_of(strokes(seed), f"v{seed}", f"p{seed // 2}") for seed in range(8)]
+    samples = [sample_of(strokes(seed), f"v{seed}", f"p{seed // 2}") for seed in range(10)]
+    for number, sample in enumerate(samples):
+        sample.image[...] = number
+    for seed in range(5):
+        held_out = hold_out(samples, 0.15, seed)
+        assert held_out.unit == "patient"
+        groups = {sample.group for sample in samples if sample.id in held_out.masks}
+        assert len(groups) == 1
+        assert {name for sample in samples for name, _ in held_out.units(sample)} == groups
+        # the image that is painted on comes first, and is learnt from
+        assert groups != {"p0"}
+
+
+def test_strokes_on_few_patients_are_held_out_in_blocks_of_each() -> None:
+    samples = [sample_of(strokes(seed), f"v{seed}") for seed in range(4)]
     for number, sample in enumerate(samples):
         sample.image[...] = number
     held_out = hold_out(samples, 0.15, seed=0)
-    assert held_out.unit == "patient"
-    groups = {sample.group for sample in samples if sample.id in held_out.masks}
-    assert len(groups) == 1
-    assert {name for sample in samples for name, _ in held_out.units(sample)} == groups
+    assert held_out.unit == "block"
+    assert all((held_out.training_target(sample) != UNLABELLED).any() for sample in samples)
 
 
 def test_the_same_image_under_two_names_is_never_on_both_sides() -> None:

@@ -67,10 +67,10 @@ def test_a_model_compared_with_itself_is_equal_on_every_voxel(make_run: MakeRun,
     assert result.verdict.difference == pytest.approx(0, abs=1e-6)
     for change in (*result.verdict.held_out, *result.verdict.labelled):
         assert change.after == pytest.approx(change.before, abs=1e-6)
-    # near what training measured, on fewer tiles
+    # as training measured it, which saw every held-out voxel of so small an image
     assert result.measured is not None
     for change in result.verdict.held_out:
-        assert change.after == pytest.approx(result.measured.classes[change.name].dice, abs=0.05)
+        assert change.after == pytest.approx(result.measured.classes[change.name].dice, abs=0.01)
 
 
 def test_only_what_was_labelled_before_tells_of_forgetting(make_run: MakeRun, good: RunFolder) -> None:

@@ -22,6 +22,8 @@ CELLS_PER_AXIS_DENSE = 3
 SMALLEST_CELL = 4
 MIN_GROUPS = 3
 """With so many patients, whole patients are held out instead of blocks."""
+MIN_PAINTED_GROUPS = 5
+"""The same where images are not annotated completely: there strokes are few, and one patient holds many of them."""
 ENOUGH_UNITS = 3
 """Patients or blocks that are held out, where there are several times as many: fewer have no interval."""
 MIN_FOREGROUND = 10
@@ -81,7 +83,8 @@ def hold_out(samples: Sequence[Sample], share: float, seed: int) -> HeldOut:
     """Choose annotated voxels to validate on.
 
     With several patients these are whole patients; otherwise contiguous blocks of the grid, with a gap to what is
-    trained on, so that no slice beside a held-out one is trained on there. Every class keeps voxels to train on, and has held-out voxels where it has enough.
+    trained on, so that no slice beside a held-out one is trained on there. Every class keeps voxels to train on, and
+    has held-out voxels where it has enough.
 
     Parameters
     ----------
@@ -100,8 +103,10 @@ def hold_out(samples: Sequence[Sample], share: float, seed: int) -> HeldOut:
     if share == 0:
         return HeldOut({}, "All annotation is used for training, as set; the model is not validated.")
     patients = patients_of(samples)
-    if len(set(patients.values())) >= MIN_GROUPS:
-        held_out = _hold_out_groups(samples, patients, share, seed)
+    painted = any(sample.scheme == "sparse" for sample in samples)
+    if len(set(patients.values())) >= (MIN_PAINTED_GROUPS if painted else MIN_GROUPS):
+        # Whoever paints looks at the first image, and wants it learnt.
+        held_out = _hold_out_groups(samples, patients, share, seed, patients[samples[0].id] if painted else None)
         if held_out.masks:
             return held_out
     return _hold_out_blocks(samples, share, seed)
@@ -131,7 +136,9 @@ def _fingerprint(image: NDArray[np.float32]) -> bytes:
     return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).digest()
 
 
-def _hold_out_groups(samples: Sequence[Sample], patients: dict[str, str], share: float, seed: int) -> HeldOut:
+def _hold_out_groups(
+    samples: Sequence[Sample], patients: dict[str, str], share: float, seed: int, kept: str | None
+) -> HeldOut:
     classes, groups = len(samples[0].classes), sorted(set(patients.values()))
     counts = {group: np.zeros(classes, np.int64) for group in groups}
     for sample in samples:
@@ -141,7 +148,7 @@ def _hold_out_groups(samples: Sequence[Sample], patients: dict[str, str], share:
     chosen: list[str] = []
     for group in np.random.default_rng(seed).permutation(groups).tolist():
         left = total - sum((counts[other] for other in (*chosen, group)), np.zeros(classes, np.int64))
-        if len(chosen) < wanted and not ((left == 0) & (total > 0)).any():
+        if group != kept and len(chosen) < wanted and not ((left == 0) & (total > 0)).any():
             chosen.append(group)
     held = sum((counts[group] for group in chosen), np.zeros(classes, np.int64))
     masks = {s.id: s.target != UNLABELLED for s in samples if patients[s.id] in chosen}

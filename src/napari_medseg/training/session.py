@@ -30,6 +30,8 @@ from napari_medseg.training.sketch.teaching import Teaching
 from napari_medseg.training.validation import Score, Validator
 
 PAUSE_POLL_SECONDS = 0.05
+FINAL_STEPS = 60
+"""The last measurement takes a tenth of the time of half the training, or of so many steps, if that is more."""
 REPORT_SECONDS = 0.1
 """Least time between two looks at the loss on a GPU, each of which waits for it to finish its work."""
 
@@ -193,7 +195,7 @@ class Session:
     def score_closely(self, weights: Mapping[str, torch.Tensor]) -> Score | None:
         """Return the score of some weights on more of what is held out; the network has them then."""
         self.learner.network.load_state_dict(dict(weights))
-        task, steps = task_named(self.spec.task), max(self.state.step // 2, self.config.validate_every)
+        task, steps = task_named(self.spec.task), max(self.state.step // 2, self.config.validate_every, FINAL_STEPS)
         return Validator(self.cases, self.held_out, self.spec, task, self.config, steps).score(self.learner.network)
 
     def measure(self, score: Score | None) -> Measurement:
