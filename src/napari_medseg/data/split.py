@@ -241,5 +241,5 @@ def near(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     box = tuple(slice(max(part.start - GAP, 0), part.stop + GAP) for part in box)
     grown = np.zeros_like(mask)
-    grown[box] = ndimage.binary_dilation(mask[box], np.ones((3,) * mask.ndim), iterations=GAP)
+    grown[box] = ndimage.binary_dilation(mask[box], np.ones((3,) * mask.ndim, bool), iterations=GAP)
     return grown

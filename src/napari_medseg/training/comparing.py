@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,8 +144,10 @@ def _labels(bundle: Bundle, case: LoadedCase, options: PredictOptions, control: 
     raise Cancelled
 
 
-def _region(case: LoadedCase) -> tuple[tuple[int, int], ...]:
-    """Return the box of an image's own array that holds all labelled voxels."""
+def _region(case: LoadedCase) -> tuple[tuple[int, int], ...] | Path:
+    """Return where to predict: at strokes, or else in the box of an image's array that holds all labelled voxels."""
+    if case.case.scheme == "sparse":
+        return case.case.labels
     grid, known = case.sample.grid, case.sample.target != UNLABELLED
     box: dict[int, tuple[int, int]] = {}
     for axis, (own, indices) in enumerate(zip(grid.axes, grid.indices, strict=True)):
