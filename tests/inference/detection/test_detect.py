@@ -153,3 +153,19 @@ def test_a_part_of_a_view_is_cut_at_the_border():
     view = view_of(Volume(np.zeros((20, 20), np.float32), None), spec_of())
     outside = replace(boxes_of([[[-3, -3], [4, 4]]], [1.0]))
     assert view.own(outside).edges.tolist() == [[[0, 0], [4, 4]]]
+
+
+def test_as_a_job(tmp_path):
+    from napari_medseg.errors import ConfigError
+    from napari_medseg.inference.detection.jobs import detect_volume
+    from napari_medseg.io import write
+
+    spec = spec_of()
+    Bundle.create(spec, build(spec).state_dict()).save(tmp_path / "bundle")
+    image = write(Volume(np.zeros((32, 40), np.uint8), None), tmp_path / "image.tif")
+    *_, done = detect_volume(Control(), image, tmp_path / "bundle", {"threshold": 0.0, "device": "cpu", "most": 5})
+    boxes = done.result.boxes
+    assert (boxes.axes, [c.name for c in boxes.classes]) == (2, ["cell", "bud"])
+    assert len(boxes) == 5
+    with pytest.raises(ConfigError, match="detection's iou cannot be 2"):
+        list(detect_volume(Control(), image, tmp_path / "bundle", {"iou": 2}))

@@ -1,5 +1,7 @@
 """Images with boxes, opened one at a time."""
 
+from pathlib import Path
+
 import numpy as np
 
 from napari_medseg.data.boxes.listing import BoxedImages
@@ -10,20 +12,25 @@ from napari_medseg.prediction import Boxes
 from napari_medseg.volume import Volume
 
 
-def open_image(boxed: BoxedImages, number: int) -> Volume:
-    """Read an image.
+def single_image(path: Path, name: str) -> Volume:
+    """Read the one image of a file.
 
     Raises
     ------
     MedsegError
         If it cannot be read.
     DataError
-        If there are several in the file.
+        If there are several.
     """
-    volumes = [volume for volume in read(boxed.paths[number]) if volume.kind == "image"]
+    volumes = [volume for volume in read(path) if volume.kind == "image"]
     if len(volumes) != 1:
-        raise DataError(f"{boxed.names[number]} holds {len(volumes)} images instead of one.", "Give each its own file.")
+        raise DataError(f"{name} holds {len(volumes)} images instead of one.", "Give each image a file of its own.")
     return volumes[0]
+
+
+def open_image(boxed: BoxedImages, number: int) -> Volume:
+    """Read an image by its number; raises as `single_image` does."""
+    return single_image(boxed.paths[number], boxed.names[number])
 
 
 def boxes_on(boxed: BoxedImages, number: int, volume: Volume | None = None) -> Boxes:

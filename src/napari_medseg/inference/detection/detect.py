@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from napari_medseg.data.boxes import clipped, flipped
+from napari_medseg.data.boxes.opening import single_image
 from napari_medseg.device import choose, compute_dtype
-from napari_medseg.errors import BundleError, DataError, MedsegError
+from napari_medseg.errors import BundleError, MedsegError
 from napari_medseg.inference.detection.merging import merged
 from napari_medseg.inference.detection.network import divisor, found_boxes, padded
 from napari_medseg.inference.detection.options import DetectOptions
 from napari_medseg.inference.detection.tiles import Tile, tiles_of
 from napari_medseg.inference.detection.views import View, view_of
-from napari_medseg.io import read
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.registry import network_def
 from napari_medseg.prediction import Boxes, Prediction
@@ -85,7 +85,7 @@ def detect_files(
         control.checkpoint()
         yield with_time_left("Finding", len(paths), started, number)
         try:
-            volume = _single(path, name)
+            volume = single_image(path, name)
             view = view_of(volume, bundle.spec)
             found = yield from boxes_in(view, network, bundle.spec, options, control, device)
         except MedsegError as error:
@@ -165,10 +165,3 @@ def _network(bundle: Bundle, options: DetectOptions) -> tuple[nn.Module, torch.d
     network = bundle.network().to(device)
     layout = torch.channels_last_3d if bundle.spec.dims == 3 else torch.channels_last
     return network.to(memory_format=layout).eval(), device
-
-
-def _single(path: Path, name: str) -> Volume:
-    volumes = [volume for volume in read(path) if volume.kind == "image"]
-    if len(volumes) != 1:
-        raise DataError(f"{name} holds {len(volumes)} images instead of one.", "Give each image a file of its own.")
-    return volumes[0]
