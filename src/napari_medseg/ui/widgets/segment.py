@@ -17,6 +17,7 @@ from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.layers import classes_of, labels_volume
+from napari_medseg.ui.projects.keeper import keeper_of
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
@@ -49,7 +50,9 @@ class SegmentWidget(QWidget):
         self._viewer = napari_viewer
         self._result: Labels | None = None
         self.panel = JobPanel(parent=self)
-        self.model = BundleChoice(parent=self)
+        # What is corrected of a prediction is kept.
+        keeper_of(napari_viewer, self).failed.connect(self.panel.show_error)
+        self.model = BundleChoice(parent=self, tasks=("segmentation",))
         self.model.setToolTip("The model: from your library, or any model folder")
         self.menu = ModelMenu(self.panel, self)
         self.image = LayerChoice(napari_viewer, is_image, self)

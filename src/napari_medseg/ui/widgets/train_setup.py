@@ -40,7 +40,7 @@ class TrainSetup(QWidget):
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("from the classes")
         self.name.setToolTip("What the new model is called")
-        self.start = BundleChoice("Scratch", self)
+        self.start = BundleChoice("Scratch", self, tasks=("segmentation",))
         self.start.setToolTip("A new network with random weights, or a model that is trained further")
         self.design = Form(recall(DESIGN_FORM, Design()))
         self.time = Form(config, SHOWN)
