@@ -50,6 +50,19 @@ def test_from_images_to_scores(command, pictures, tmp_path):
     assert (out / "predictions.csv").read_text().splitlines()[1].startswith("a.png,dark,")
 
 
+def test_folds_are_pooled(command, pictures, tmp_path):
+    settings = ("--set", "architecture=cnn_small", "--set", "width=2", "--set", "epochs=2", "--set", "device=cpu")
+    done = command("train", "classification", "--images", pictures, "--out", tmp_path / "cv", "--folds", "2", *settings)
+    assert done.code == 0, done.err
+    assert "24 images, 2 folds" in done.out
+    assert len((tmp_path / "cv" / "predictions.csv").read_text().splitlines()) == 25
+    assert json.loads((tmp_path / "cv" / "scores.json").read_text())["images"] == 24
+    bundle = tmp_path / "cv" / "fold1" / "bundle"
+    done = command("train", "classification", "--images", pictures, "--out", tmp_path / "x", "--folds", "2",
+                   "--init", bundle)  # fmt: skip
+    assert (done.code, "cannot be judged" in done.err) == (2, True)
+
+
 def test_what_cannot_be_done_is_one_line(command, pictures, tmp_path):
     done = command("train", "classification", "--images", pictures / "dark", "--out", tmp_path / "run")
     assert done.code == 2

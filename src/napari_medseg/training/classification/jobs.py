@@ -12,8 +12,7 @@ from napari_medseg.training.classification import ClassificationConfig, create_c
 def train_classes(
     control: Control,
     folder: Path,
-    images: Path,
-    labels: Path | None = None,
+    sources: tuple[Path, Path | None],
     config: dict[str, Any] | None = None,
     init: Path | None = None,
     resume: bool = False,
@@ -26,10 +25,8 @@ def train_classes(
         Cancels, pauses, and passes messages.
     folder : Path
         Of the run.
-    images : Path
-        As for `create_classification`.
-    labels : Path, optional
-        Table of labels.
+    sources : (Path, Path or None)
+        Images and table of labels, as for `create_classification`.
     config : dict, optional
         Fields of `ClassificationConfig`.
     init : Path, optional
@@ -44,6 +41,6 @@ def train_classes(
     """
     if not resume:
         settings = ClassificationConfig.model_validate(config or {})
-        made = create_classification(folder, (images, labels), settings, init, control)
+        made = create_classification(folder, sources, settings, init, control)
         yield from (event for event in made if not isinstance(event, Finished))
     yield from throttle(train(RunFolder(folder), control, resume))

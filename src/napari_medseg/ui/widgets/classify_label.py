@@ -9,12 +9,13 @@ from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QMenu, QPushButton, QWidget
 
-from napari_medseg.errors import ConfigError, MedsegError
+from napari_medseg.errors import MedsegError
 from napari_medseg.ui import examples as sources
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.widgets.desk import buttons
 from napari_medseg.ui.widgets.example_table import MOST_KEYS, ExampleTable
+from napari_medseg.ui.widgets.layer_choice import needed
 from napari_medseg.ui.widgets.section import rows, stacked
 
 if TYPE_CHECKING:
@@ -105,20 +106,28 @@ class LabelTab(QWidget):
         self._layers.connect(self._viewer.layers.events.removed, self._on_removed)
 
     def _add_images(self) -> None:
-        self.add(lambda: sources.whole_layers(_needed([x for x in self._viewer.layers if isinstance(x, Image)])))
-
-    def _add_slices(self) -> None:
-        self.add(lambda: sources.slices(self._image()))
-
-    def _add_regions(self) -> None:
         def find() -> list["Example"]:
-            labels = self._active(Labels, "labels layer")
-            return sources.label_regions(labels, self._image())
+            needed(self._viewer, Image, "image layer")
+            return sources.whole_layers([layer for layer in self._viewer.layers if isinstance(layer, Image)])
 
         self.add(find)
 
+    def _add_slices(self) -> None:
+        self.add(lambda: sources.slices(needed(self._viewer, Image, "image layer")))
+
+    def _add_regions(self) -> None:
+        self.add(
+            lambda: sources.label_regions(
+                needed(self._viewer, Labels, "labels layer"), needed(self._viewer, Image, "image layer")
+            )
+        )
+
     def _add_boxes(self) -> None:
-        self.add(lambda: sources.boxes(self._active(Shapes, "shapes layer"), self._image()))
+        self.add(
+            lambda: sources.boxes(
+                needed(self._viewer, Shapes, "shapes layer"), needed(self._viewer, Image, "image layer")
+            )
+        )
 
     def _add_paths(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add images", "", IMAGES)
@@ -140,18 +149,6 @@ class LabelTab(QWidget):
         if path:
             self.add_files(partial(sources.labelled, Path(path)))
 
-    def _image(self) -> Image:
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        active = self._viewer.layers.selection.active
-        return active if isinstance(active, Image) else _needed(images)[-1]
-
-    def _active(self, kind: type, words: str) -> "Labels | Shapes":
-        active = self._viewer.layers.selection.active
-        found = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
-        if not found:
-            raise ConfigError(f"There is no {words}.", "Make one, or open it.")
-        return active if isinstance(active, kind) else found[-1]
-
     def _on_classes(self, text: str) -> None:
         self.table.name_classes([part.strip() for part in text.split(",") if part.strip()])
 
@@ -170,12 +167,6 @@ class LabelTab(QWidget):
     def _refresh_buttons(self) -> None:
         self.remove_button.setEnabled(bool(self.table.selectedIndexes()))
         self.clear_button.setEnabled(bool(self.table.examples))
-
-
-def _needed(images: list[Image]) -> list[Image]:
-    if not images:
-        raise ConfigError("There is no image layer.", "Open an image.")
-    return images
 
 
 def _in_folder(folder: Path) -> list["Example"]:

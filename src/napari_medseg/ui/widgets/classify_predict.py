@@ -23,7 +23,7 @@ from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.desk import buttons
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image, needed
 from napari_medseg.ui.widgets.section import rows, stacked
 
 if TYPE_CHECKING:
@@ -150,19 +150,8 @@ class PredictClassesTab(QWidget):
         if what == THIS:
             return sources.whole_layers([image])
         if what == REGIONS:
-            labels = self._layer(Labels, "labels layer")
-            assert isinstance(labels, Labels)
-            return sources.label_regions(labels, image, each_slice=planes)
-        shapes = self._layer(Shapes, "shapes layer")
-        assert isinstance(shapes, Shapes)
-        return sources.boxes(shapes, image)
-
-    def _layer(self, kind: type, words: str) -> object:
-        active = self._viewer.layers.selection.active
-        found = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
-        if not found:
-            raise ConfigError(f"There is no {words}.", "Make one, or open it.")
-        return active if isinstance(active, kind) else found[-1]
+            return sources.label_regions(needed(self._viewer, Labels, "labels layer"), image, each_slice=planes)
+        return sources.boxes(needed(self._viewer, Shapes, "shapes layer"), image)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Classify a folder of images")

@@ -139,8 +139,7 @@ class TrainClassesTab(QWidget):
             return
         arguments = {
             "folder": self._folder,
-            "images": laid.folder,
-            "labels": laid.table,
+            "sources": (laid.folder, laid.table),
             "config": self._config.model_dump(mode="json"),
             "init": None if self.start.bundle is None else self.start.bundle.path,
         }

@@ -1,11 +1,12 @@
 """A box to choose one of the viewer's layers."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from napari_medseg.errors import ConfigError
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.layers import tag_of
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+Kind = TypeVar("Kind")
 
 
 class LayerChoice(QComboBox):
@@ -87,6 +90,30 @@ class LayerChoice(QComboBox):
         if chosen is not self._chosen and (chosen is None or chosen != self._chosen):
             self._chosen = chosen
             self.layer_changed.emit(chosen)
+
+
+def needed(viewer: "Viewer", kind: type[Kind], words: str) -> Kind:
+    """Return the selected layer if it is of a kind, else the topmost one that is.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers.
+    kind : type
+        Of layer.
+    words : str
+        What to call it where there is none.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    found = [layer for layer in viewer.layers if isinstance(layer, kind)]
+    if not found:
+        raise ConfigError(f"There is no {words}.", "Make one, or open it.")
+    active = viewer.layers.selection.active
+    return active if isinstance(active, kind) else found[-1]
 
 
 def is_image(layer: object) -> bool:
