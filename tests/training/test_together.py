@@ -54,7 +54,11 @@ def state_of(run: RunFolder) -> dict[str, torch.Tensor]:
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    _, err = process.communicate(timeout=300)
+    try:
+        _, err = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        raise
     assert process.returncode == 0, err[-6000:]
 
 

@@ -104,6 +104,8 @@ class Request:
             values.setdefault("minutes", None)
         if self.minutes is not None:
             values["minutes"] = self.minutes
+        # Nobody looks, so no time is kept free for it.
+        values.setdefault("preview_hz", 0)
         design = {key: values.pop(key) for key in list(values) if key in Design.model_fields}
         return build(Design, design), build(TrainConfig, values)
 
@@ -117,8 +119,10 @@ class Request:
         told = class_names(self.names)
         merged = {value: entry if value in told else known.get(value, entry) for value, entry in classes.items()}
         # Unlabelled voxels do not contradict a class that nobody drew, background would.
-        if cases[0].scheme == "sparse" or merged.keys() <= known.keys():
-            merged = known | merged
+        same = merged.keys() <= known.keys() and cases[0].scheme == "dense"
+        only = cases[0].scheme == "foreground" and len(known) == 1 and not told
+        if cases[0].scheme == "sparse" or same or only:
+            merged = known if only else known | merged
         return fine_tuned_spec(start, name, list(merged.values()))
 
 
