@@ -1,8 +1,5 @@
 """A classifier that learns, with the running mean of its weights."""
 
-import copy
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -10,17 +7,17 @@ from torch import nn
 from napari_medseg.device import compute_dtype
 from napari_medseg.models import ModelSpec
 from napari_medseg.tasks.kinds.classification import Classification, pseudo_loss
+from napari_medseg.training.averaging import Averaged, optimizer_of
 from napari_medseg.training.classification.augment import Change, blended, changed
 from napari_medseg.training.classification.config import ClassificationConfig
 from napari_medseg.training.classification.images import Stack
 from napari_medseg.training.classification.stages import stages_of
 
-MOMENTUM = 0.9
 STRONG_CHANGES = 2
 """Of each unlabelled image, as in RandAugment's and FixMatch's papers."""
 
 
-class ClassifierLearner:
+class ClassifierLearner(Averaged):
     """A network with its optimiser and the running mean of its weights.
 
     Parameters
@@ -51,16 +48,12 @@ class ClassifierLearner:
         self.device, self._config, self._task = device, config, task
         self._dtype = compute_dtype(config.precision, device)
         layout = torch.channels_last_3d if spec.dims == 3 else torch.channels_last
-        self.network = network.to(device).to(memory_format=layout)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.stages = stages_of(self.network, spec)
+        network = network.to(device).to(memory_format=layout)
+        self.stages = stages_of(network, spec)
         body = [config.body_rate * config.stage_rate**k if pretrained else 1.0 for k in range(len(self.stages) - 1)]
         self._shares = (1.0, *body)
         groups = [{"params": parameters} for parameters in self.stages]
-        if config.optimizer == "adamw":
-            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        else:
-            self._optimizer = torch.optim.SGD(groups, 0.1, MOMENTUM, weight_decay=config.weight_decay, nesterov=True)
+        super().__init__(network, optimizer_of(groups, config.optimizer, config.weight_decay), config.ema)
 
     def step(
         self, batch: Stack, rate: float, number: int, free: int, unlabelled: torch.Tensor | None = None
@@ -95,7 +88,7 @@ class ClassifierLearner:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
         self._optimizer.step()
-        self._average(number)
+        self.average(number)
         return loss.detach()
 
     def _answers(
@@ -135,27 +128,3 @@ class ClassifierLearner:
         for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
             group["lr"] = rate * share
         self._optimizer.zero_grad(set_to_none=True)
-
-    @torch.no_grad()
-    def _average(self, number: int) -> None:
-        # Early on the mean is over few steps, or the random beginning would last.
-        decay = min(self._config.ema, (1 + number) / (10 + number))
-        for own, other in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(other, 1 - decay)
-            else:
-                own.copy_(other)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return weights, their running mean and the optimiser's state."""
-        return {
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, bit for bit."""
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self._optimizer.load_state_dict(state["optimizer"])

@@ -1,8 +1,5 @@
 """A detector that learns, with the running mean of its weights."""
 
-import copy
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -13,14 +10,14 @@ from napari_medseg.models.nets.detectors.anchored import AnchoredDetector
 from napari_medseg.models.nets.detectors.backbones import Backbone
 from napari_medseg.models.nets.detectors.regions import RegionDetector
 from napari_medseg.tasks.kinds.detection import Detection, Target
+from napari_medseg.training.averaging import Averaged, optimizer_of
 from napari_medseg.training.detection.config import DetectionConfig
 
-MOMENTUM = 0.9
 FROZEN_STRIDE = 4
 """Of a pretrained backbone the maps up to this stride are left as they are, unless asked otherwise."""
 
 
-class DetectorLearner:
+class DetectorLearner(Averaged):
     """A network with its optimiser and the running mean of its weights.
 
     Parameters
@@ -49,21 +46,18 @@ class DetectorLearner:
         if body is not None:
             freeze = config.freeze if config.freeze is not None else FROZEN_STRIDE * pretrained
             body.freeze(freeze)
-        self.network = network.to(device).to(memory_format=layout)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        network = network.to(device).to(memory_format=layout)
         # Statistics of few images are worse than those of the many that the network has seen before.
         self._fixed = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d) and pretrained]
         own = {id(p) for p in body.parameters()} if body is not None else set()
-        learning = [p for p in self.network.parameters() if p.requires_grad]
+        learning = [p for p in network.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in learning if id(p) not in own], "share": 1.0},
             {"params": [p for p in learning if id(p) in own], "share": config.body_rate if pretrained else 1.0},
         ]
         groups = [group for group in groups if group["params"]]
-        if config.optimizer == "adamw":
-            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        else:
-            self._optimizer = torch.optim.SGD(groups, 0.1, MOMENTUM, weight_decay=config.weight_decay, nesterov=True)
+        optimizer = optimizer_of(groups, config.optimizer, config.weight_decay)
+        super().__init__(network, optimizer, config.ema)
 
     def step(self, images: torch.Tensor, targets: list[Target], rate: float, number: int) -> torch.Tensor:
         """Take a step and return its scalar loss, on the device.
@@ -93,7 +87,7 @@ class DetectorLearner:
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), self._config.gradient_clip)
             self._optimizer.step()
-            self._average(number)
+            self.average(number)
         return loss.detach()
 
     def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
@@ -105,27 +99,3 @@ class DetectorLearner:
                 raw = self.network(images)
             parts = self._task.loss(raw.logits, raw.boxes, raw.anchors, raw.levels, targets)
         return torch.stack(list(parts.values())).sum()
-
-    @torch.no_grad()
-    def _average(self, number: int) -> None:
-        # Early on the mean is over few steps, or the random beginning would last.
-        decay = min(self._config.ema, (1 + number) / (10 + number))
-        for own, other in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(other, 1 - decay)
-            else:
-                own.copy_(other)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return weights, their running mean and the optimiser's state."""
-        return {
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, bit for bit."""
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self._optimizer.load_state_dict(state["optimizer"])
