@@ -32,6 +32,7 @@ from napari_medseg.inference.detection.detect import detect, detect_files
 from napari_medseg.inference.detection.options import DetectOptions
 from napari_medseg.io import write
 from napari_medseg.models import Bundle
+from napari_medseg.prediction import Prediction
 from napari_medseg.progress import Control, EpochEnd, Finished
 from napari_medseg.training import train
 from napari_medseg.training.detection import DetectionConfig, create_detection
@@ -42,6 +43,7 @@ SPACING_MM = (1.5, 1.2, 1.2)
 DIAMETERS_MM = (5.0, 14.0)
 LUNG_HU, TISSUE_HU, NOISE_HU = -820.0, 40.0, 35.0
 TRAIN, TEST = 28, 16
+LARGE = (300, 512, 512)
 SURE = 0.5
 """Score of the boxes whose edges are compared with the truth."""
 log = logging.getLogger("nodules")
@@ -188,14 +190,18 @@ def one_run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def memory(bundle: Bundle, device: str) -> dict[str, float]:
     """Return the peak memory of a search in a large volume, above that of the volume, in GB."""
-    volume, spheres = phantom(99, (300, 512, 512))
+    small, _spheres = phantom(99)
+    repeats = [-(-n // m) for n, m in zip(LARGE, small.data.shape, strict=True)]
+    data = np.tile(np.asarray(small.data), repeats)[tuple(slice(n) for n in LARGE)].copy()
+    volume = Volume(data, geometry_of(LARGE, 99), modality="CT", units="HU")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     *_, done = detect(volume, bundle, DetectOptions(device=device))
     assert isinstance(done, Finished)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = int((done.result.boxes.scores >= SURE).sum())  # type: ignore[attr-defined]
-    seconds = done.result.seconds  # type: ignore[attr-defined]
-    return {"gb_above": (peak - before) / 1e6, "seconds": seconds, "nodules": len(spheres), "sure": found}
+    prediction = done.result
+    assert isinstance(prediction, Prediction)
+    sure = int((prediction.boxes.scores >= SURE).sum())
+    return {"gb_above": (peak - before) / 1e6, "seconds": prediction.seconds, "sure": sure}
 
 
 def main(words: list[str]) -> None:
