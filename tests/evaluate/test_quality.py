@@ -15,7 +15,7 @@ def head(noise=LEVEL):
     """Return a ball of 100 to 140 in air, and random noise."""
     z, y, x = np.indices((16, 64, 64))
     inside = ((z - 8) / 9.0) ** 2 + ((y - 32) / 22.0) ** 2 + ((x - 32) / 22.0) ** 2 < 1
-    image = inside * (120 + 20 * np.sin(y / 7))
+    image = inside * (120 + 20 * np.sin((y - 32) / 7))
     return (gaussian_filter(image, 0.4) + np.random.default_rng(1).normal(0, noise, image.shape)).astype(np.float32)
 
 

@@ -148,8 +148,8 @@ def _ghosting(values: NDArray[np.float32], tissue: NDArray[np.bool_], noise: flo
     if not noise:
         return None
     planes, masks = (a if a.ndim == 3 else a[None] for a in (values, tissue))
-    background = ~ndimage.binary_dilation(masks.any(axis=0), iterations=3)
-    rows, columns = (masks.any(axis=(0, axis)) for axis in (2, 1))
+    background = ~ndimage.binary_dilation(np.asarray(masks.any(axis=0)), iterations=3)
+    rows, columns = (np.asarray(masks.any(axis=(0, axis))) for axis in (2, 1))
     corners = background & ~rows[:, None] & ~columns[None]
     found = []
     for beside in (background & rows[:, None] & ~columns[None], background & ~rows[:, None] & columns[None]):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ def _gaussian(sigmas: list[float]) -> NDArray[np.float32]:
 
 def _n4(values: NDArray[np.float32], _volume: Volume, _options: ClassicalOptions) -> Result:
     try:
-        import SimpleITK as sitk  # noqa: N813 - the name its own users give it
+        sitk = import_module("SimpleITK")
     except ImportError as error:
         raise ConfigError("Bias correction needs SimpleITK.", "Install napari-medseg[bias].") from error
     if values.ndim != 3 or min(values.shape) < 4 or not (values > 0).any():

@@ -89,6 +89,9 @@ class OwnOptions(BaseModel):
     thickness_mm: Annotated[float, Field(gt=0)] | None = None
     """Thickness of a slice (full width at half maximum of its profile): smaller than the distance between slices where
     there are gaps. None: as that distance."""
+    estimate_thickness: bool = False
+    """Whether to find the thickness from the volume, where none is given: neighbouring slices of that thickness differ
+    as rows within slices would. It takes tissue to look alike in all directions."""
     profile: Literal["gaussian", "box"] = "gaussian"
     """How a slice weighs what it covers."""
     thick: Annotated[int, Field(ge=0, le=2)] | None = None

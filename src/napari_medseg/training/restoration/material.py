@@ -66,7 +66,7 @@ def load_images(run: RestorationRun, numbers: list[int], control: Control) -> It
             yield Note(f"{run.images[number][0].name} is left out. {error}", "warning")
             continue
         order = axis_order(run.spec, volume) if values.ndim == run.spec.dims else tuple(range(values.ndim))
-        digest = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
         yield Image(np.ascontiguousarray(values.transpose(order)), volume, digest)
 
 

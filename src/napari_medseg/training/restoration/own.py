@@ -22,6 +22,7 @@ from napari_medseg.training.restoration.config import RestorationConfig
 from napari_medseg.training.restoration.fitting import Standing, fit
 from napari_medseg.training.restoration.learner import Learner
 from napari_medseg.training.restoration.pairs import Fine, degraded, in_plane
+from napari_medseg.training.restoration.profile import estimated_width
 from napari_medseg.volume import Volume
 from napari_medseg.volume.sampling import AxisSampling
 
@@ -96,6 +97,9 @@ def refine_own(
     started = time.monotonic()
     yield Progress("Cutting planes", 0, 1)
     thick, axis = plan_axis(volume, options)
+    if options.estimate_thickness and options.thickness_mm is None:
+        axis = replace(axis, width=_estimated(volume, thick, axis))
+        yield Note(f"Slices are estimated to be {axis.thickness / axis.factor:.2f} times as thick as they are apart.")
     pairs = planes_of(volume, thick, axis, options.seed)
     spec = _spec(volume, axis, options)
     torch.manual_seed(options.seed)
@@ -142,18 +146,28 @@ def planes_of(volume: Volume, thick: int, axis: AxisSampling, seed: int) -> Fine
     DataError
         If the slices are too small.
     """
-    spacing = (1.0, 1.0, 1.0) if volume.geometry is None else volume.geometry.spacing
     whole = _whole(axis)
-    new = spacing[thick] / whole.factor
     values = plain_values(volume)
     values = Scale.of(values).apply(values)
-    planes = in_plane(values, thick, {side: new / spacing[side] for side in range(3) if side != thick})
+    planes = in_plane(values, thick, _steps(volume, thick, whole.factor))
     smallest = [min(max(n // step, 4) for n in lengths) for lengths, step in _lengths(planes, round(whole.factor))]
     patch = (min(PATCH[0], smallest[0]), min(PATCH[1], smallest[1]))
     pairs = degraded(planes, (whole, AxisSampling(1)), patch, PATCHES, seed)
     if not pairs.images:
         raise DataError(f"{volume.name}: its slices of {values.shape} voxels are too small to learn from.")
     return pairs
+
+
+def _steps(volume: Volume, thick: int, factor: float) -> dict[int, float]:
+    """Return for each axis within the slices how long fine voxels are in its own."""
+    spacing = (1.0, 1.0, 1.0) if volume.geometry is None else volume.geometry.spacing
+    return {side: spacing[thick] / factor / spacing[side] for side in range(3) if side != thick}
+
+
+def _estimated(volume: Volume, thick: int, axis: AxisSampling) -> float:
+    whole = _whole(axis)
+    width = estimated_width(plain_values(volume), thick, _steps(volume, thick, whole.factor), whole)
+    return width * axis.factor / whole.factor
 
 
 def _lengths(planes: list[NDArray[np.float32]], factor: int) -> list[tuple[list[int], int]]:

@@ -81,7 +81,7 @@ def add_enhanced(viewer: "ViewerModel", original: "Image", found: Enhanced) -> "
     result = added[-1]
     viewer.layers.link_layers([original, result], ("contrast_limits", "gamma"))
     viewer.layers.selection.active = result
-    return result  # type: ignore[return-value]  # of an image volume
+    return result
 
 
 def is_enhanced(layer: object) -> bool:

@@ -11,6 +11,7 @@ from napari_medseg.inference.restoration.options import (
     ClassicalOptions,
     CleanerOptions,
     FinerOptions,
+    Method,
     OwnNoiseOptions,
     OwnOptions,
 )
@@ -35,13 +36,31 @@ class Way:
     """Those that are shown."""
 
 
+CLASSICAL: tuple[tuple[Method, str, tuple[str, ...]], ...] = (
+    ("nlm", "Averages places that look alike.", ("strength", "level")),
+    ("tv", "Keeps edges and flattens what is between.", ("strength", "level")),
+    ("median", "Takes the median of 3 voxels each way.", ()),
+    ("deblur", "Undoes a blur of known width (Richardson-Lucy).", ("blur_mm", "rounds")),
+    ("clahe", "Stretches contrast place by place; values lose their meaning.", ("strength",)),
+    ("n4", "Takes out the slow change of brightness across an MR image (N4).", ()),
+)
 WAYS = (
     Way(
         "superresolution",
         "Thinner slices",
         "A network learns from the slices of this volume how it looks in fine, and makes thick slices thin.",
         OwnOptions(),
-        ("minutes", "steps", "factor", "spacing_mm", "thickness_mm", "profile", "consistency", "seed"),
+        (
+            "minutes",
+            "steps",
+            "factor",
+            "spacing_mm",
+            "thickness_mm",
+            "estimate_thickness",
+            "profile",
+            "consistency",
+            "seed",
+        ),
     ),
     Way(
         "denoise",
@@ -50,17 +69,7 @@ WAYS = (
         OwnNoiseOptions(),
         ("minutes", "steps", "noise", "level", "learning", "neighbours", "seed"),
     ),
-    *(
-        Way(method, TITLES[method], about, ClassicalOptions(), fields)
-        for method, about, fields in (
-            ("nlm", "Averages places that look alike.", ("strength", "level")),
-            ("tv", "Keeps edges and flattens what is between.", ("strength", "level")),
-            ("median", "Takes the median of 3 voxels each way.", ()),
-            ("deblur", "Undoes a blur of known width (Richardson-Lucy).", ("blur_mm", "rounds")),
-            ("clahe", "Stretches contrast place by place; values lose their meaning.", ("strength",)),
-            ("n4", "Takes out the slow change of brightness across an MR image (N4).", ()),
-        )
-    ),
+    *(Way(method, TITLES[method], about, ClassicalOptions(), fields) for method, about, fields in CLASSICAL),
 )
 MODEL = Way("model", "Trained model", "A model that was trained on a set of images.", FinerOptions(), ("views",))
 
