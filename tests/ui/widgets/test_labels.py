@@ -235,3 +235,52 @@ def test_a_plane_has_no_strip(viewer, dock, qtbot):
     widget.finish_slice()
     assert annotation_of(layer).complete
     assert widget.complete_button.isChecked()
+
+
+def test_labels_of_several_volumes_are_left_alone(viewer, dock):
+    layer = viewer.add_labels(np.zeros((2, 5, 20, 30), np.uint8))
+    viewer.add_labels(np.ones((2, 5, 20, 30), np.uint8))
+    widget = dock("Labels")
+    widget.labels.choose(layer)
+    widget.finish_slice()
+    widget.finish_volume()
+    assert annotation_of(layer).finished == set()
+    assert not annotation_of(layer).complete
+    assert not widget.finish_button.isEnabled()
+    widget.accepting.accept()
+    assert "several volumes" in widget.messages.error.problem
+    widget.messages.clear()
+    assert not layer.data.any()
+
+
+def test_a_running_training_hears_of_finished_slices_and_its_preview_can_be_accepted(
+    viewer, scribbled, train, set_up, dock, click, settle, press
+):
+    labels = train.paint.layer
+    panel = dock("Labels")
+    panel.labels.choose(labels)
+    go_to_slice(viewer, labels, 0, 10)
+    set_up(train, steps=2000)
+    click(train.train_button)
+    settle(lambda: len(train.plot.steps) > 1)
+    copy = np.load(next(train._live.run.path.glob("labels*.medvol")) / "data.npy", mmap_mode="r")
+    np.testing.assert_array_equal(copy, labels.data)
+    before = labels.data.copy()
+    viewer.layers.selection.active = labels
+    press("D")
+    settle(lambda: (copy[10] != 0).all())
+    np.testing.assert_array_equal(copy, annotation_of(labels).taught(labels.data))
+    np.testing.assert_array_equal(labels.data, before)
+
+    preview = viewer.layers[f"{scribbled.name} preview"]
+    assert panel.accepting.source.layer is preview
+    settle(lambda: preview.data[10].any())
+    press("A")
+    np.testing.assert_array_equal(labels.data[before != 0], before[before != 0])
+    model = annotation_of(labels).models[0]
+    assert model.name == train._live.run.path.name
+    assert model.version.startswith("step ")
+    press("D")
+    settle(lambda: np.array_equal(copy, labels.data))
+    click(train.panel.cancel_button)
+    settle(lambda: not train.panel.busy)

@@ -181,7 +181,8 @@ class Annotation:
             return np.ones(self._place(box).shape, bool)
         part = self._place(box)
         mask = np.zeros(part.shape, bool)
-        for axis, index in self.finished:
+        # a copy: another thread may ask while the user marks a slice
+        for axis, index in tuple(self.finished):
             along = np.broadcast_to(_axis_index(self.shape, axis), self.shape)[box]
             mask |= along == index
         return mask

@@ -12,10 +12,6 @@ from napari_medseg.errors import DataError
 
 BOX_SHARE = 0.25
 """Edge of a box, as a share of the volume's."""
-NOWHERE = DataError(
-    "There is nothing left to suggest.", "Mark slices as not finished, or predict anew with what you corrected."
-)
-
 Box = tuple[slice, ...]
 
 
@@ -77,7 +73,7 @@ def suggest_box(gains: GainMap, taken: Collection[Place] = ()) -> Place:
     for place in taken:
         sums[cells_of(place.box, gains.cell)] = -np.inf
     if not np.isfinite(sums).any():
-        raise NOWHERE
+        raise _nowhere()
     return _box_around(np.unravel_index(int(np.argmax(sums)), sums.shape), size, gains)
 
 
@@ -87,9 +83,15 @@ def control_box(gains: GainMap, random: np.random.Generator, taken: Collection[P
     for place in taken:
         free[cells_of(place.box, gains.cell)] = False
     if not free.any():
-        raise NOWHERE
+        raise _nowhere()
     candidates = np.argwhere(free & gains.foreground if (free & gains.foreground).any() else free)
     return _box_around(tuple(random.choice(candidates)), _box_cells(gains), gains)
+
+
+def _nowhere() -> DataError:
+    return DataError(
+        "There is nothing left to suggest.", "Mark slices as not finished, or predict anew with what you corrected."
+    )
 
 
 def _others(gains: GainMap, axis: int) -> tuple[int, ...]:
@@ -107,7 +109,7 @@ def _free(score: NDArray[np.float64], taken: Collection[int]) -> NDArray[np.floa
     free = score.copy()
     free[[index for index in taken if 0 <= index < len(free)]] = -np.inf
     if not np.isfinite(free).any():
-        raise NOWHERE
+        raise _nowhere()
     return free
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_medseg.data.annotation import Accepted, Proposal, accept, check_names, component_at
 from napari_medseg.errors import DataError
-from napari_medseg.ui.layers.annotations import annotation_of, model_of
+from napari_medseg.ui.layers.annotations import annotation_of, check_volume, model_of
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, classes_of, present_classes
 from napari_medseg.ui.layers.edits import Patch, own_labels, patch
 from napari_medseg.ui.layers.labels import on_same_grid
@@ -75,6 +75,7 @@ def accept_into(layer: "Labels", offer: Offer, layers: "Iterable[Layer]" = ()) -
         If a value means another class in the prediction, nothing is predicted at the voxel, or the layer is a preview
         and was not shown on what is asked for.
     """
+    check_volume(layer)
     layers = list(layers)
     own = own_labels(layer, layers)
     labels, annotation = np.asarray(own.data), annotation_of(layer)

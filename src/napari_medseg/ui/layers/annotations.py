@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_medseg.data.annotation import Annotation, ModelVersion
+from napari_medseg.errors import DataError
 from napari_medseg.ui.layers.images import image_volume
 from napari_medseg.ui.layers.labels import labels_volume, moved_onto
 from napari_medseg.ui.layers.strokes import atom_places, fits, soon, without_locked
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ANNOTATION = "napari_medseg_annotation"
 MODEL = "napari_medseg_model"
 """Where these are in ``layer.metadata``."""
+MOST_AXES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,14 @@ def own_shape(layer: "Labels") -> tuple[int, ...]:
     if tag is not None:
         return tag.volume.spatial_shape
     return tuple(int(n) for n in (layer.data[0] if layer.multiscale else layer.data).shape)
+
+
+def check_volume(layer: "Labels") -> None:
+    """Raise `DataError` for labels of several volumes, such as one per time: slices and predictions are of one."""
+    if len(own_shape(layer)) > MOST_AXES:
+        raise DataError(
+            f"{layer.name} holds labels of several volumes.", "Make a labels layer for one of them, and work on that."
+        )
 
 
 def set_model(layer: "Labels", model: ModelVersion) -> None:

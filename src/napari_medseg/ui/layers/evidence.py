@@ -7,7 +7,7 @@ from napari.layers import Image, Labels
 
 from napari_medseg.data.suggest import Evidence
 from napari_medseg.errors import DataError, GeometryError
-from napari_medseg.ui.layers.annotations import MODEL, annotation_of, model_of
+from napari_medseg.ui.layers.annotations import MODEL, annotation_of, check_volume, model_of
 from napari_medseg.ui.layers.edits import own_labels
 from napari_medseg.ui.layers.images import image_volume
 from napari_medseg.ui.layers.labels import on_same_grid
@@ -49,8 +49,10 @@ def evidence_of(labels: Labels, source: Labels, layers: "Iterable[Layer]", seen:
     GeometryError
         If the prediction is on another grid than the labels.
     DataError
-        If the layer is the preview of a training, which knows only slices that were looked at.
+        If the labels are of several volumes, or the layer is the preview of a training, which knows only slices that
+        were looked at.
     """
+    check_volume(labels)
     layers = list(layers)
     tag = tag_of(source)
     if tag is not None and tag.role == "preview":

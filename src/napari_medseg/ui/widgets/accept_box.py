@@ -105,7 +105,7 @@ class AcceptBox(QWidget):
         self._layer = layer
         self._layer_events.close()
         if layer is not None:
-            for emitter in (layer.events.data, layer.events.paint, layer.events.features):
+            for emitter in (layer.events.data, layer.events.features):
                 self._layer_events.connect(emitter, self.refresh)
         self.source.refresh()
         self.refresh()

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.layers import annotation_of, announce, own_shape, redo, undo
+from napari_medseg.ui.layers.annotations import MOST_AXES
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.accept_box import AcceptBox, LockMenu
 from napari_medseg.ui.widgets.desk import buttons
@@ -97,21 +98,28 @@ class LabelsWidget(QWidget):
 
     def finish_slice(self, _checked: bool = False) -> None:
         """Mark the visible slice as finished, or take the mark away."""
-        if self.layer is None or (place := self.watch.place) is None:
+        layer, place = self._volume, self.watch.place
+        if layer is None or place is None:
             return
-        if len(own_shape(self.layer)) < 3:
+        if len(own_shape(layer)) < MOST_AXES:
             self.finish_volume()
             return
-        annotation = annotation_of(self.layer)
+        annotation = annotation_of(layer)
         annotation.finish_slice(*place, place not in annotation.finished)
         self._on_marked()
 
     def finish_volume(self, _checked: bool = False) -> None:
         """Mark all of the volume as finished, or take the mark away."""
-        if self.layer is not None:
-            annotation = annotation_of(self.layer)
+        if self._volume is not None:
+            annotation = annotation_of(self._volume)
             annotation.complete = not annotation.complete
             self._on_marked()
+
+    @property
+    def _volume(self) -> "Labels | None":
+        """The chosen layer, if it holds the labels of one volume or plane: of several, slices have no number."""
+        layer = self.layer
+        return None if layer is None or len(own_shape(layer)) > MOST_AXES else layer
 
     def _lay_out(self) -> None:
         content = scrolling(self)
@@ -171,9 +179,10 @@ class LabelsWidget(QWidget):
         self.watch.refresh()
 
     def _refresh(self) -> None:
-        layer, marks = self.layer, self.strip.marks
-        flat = layer is not None and len(own_shape(layer)) < 3
-        for button in (self.background_button, self.finish_button, self.complete_button, self.learn):
+        layer, marks = self._volume, self.strip.marks
+        flat = layer is not None and len(own_shape(layer)) < MOST_AXES
+        self.background_button.setEnabled(self.layer is not None)
+        for button in (self.finish_button, self.complete_button, self.learn, self.origin):
             button.setEnabled(layer is not None)
         self.finish_button.setVisible(not flat)
         self.complete_button.setText("All of it is finished" if flat else "Volume finished")

@@ -27,7 +27,7 @@ from napari_medseg.data.suggest import (
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.progress import Note
 from napari_medseg.ui.background import in_background
-from napari_medseg.ui.layers import annotation_of, go_to, own_labels, own_shape, visible_slice
+from napari_medseg.ui.layers import annotation_of, go_to, model_of, own_labels, own_shape, visible_slice
 from napari_medseg.ui.layers.evidence import evidence_of
 from napari_medseg.ui.layers.outline import outline_box
 from napari_medseg.ui.widgets.section import beside, stacked
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
     from numpy.typing import NDArray
+
+    from napari_medseg.data.annotation import ModelVersion
 
 SLICE, BOX = "slice", "3D box"
 
@@ -92,6 +94,7 @@ class NextBox(QWidget):
         self._layer: Labels | None = None
         self._visit: Visit | None = None
         self._seen: list[Place] = []
+        self._model: ModelVersion | None = None
         self._looking = False
         self.trials = Trials()
         self.next_button = QPushButton("Next", self)
@@ -130,6 +133,9 @@ class NextBox(QWidget):
                     "There is no prediction to correct.", "Segment the whole volume first, with Uncertainty ticked."
                 )
             self._end_visit()
+            if model_of(source) != self._model:
+                # of a newer prediction, what was looked at is worth another look
+                self._model, self._seen = model_of(source), []
             self._looking = True
             seen = tuple(place.box for place in self._seen if place.axis is not None)
             work = partial(_find, layer, source, list(self._viewer.layers), seen)
@@ -147,8 +153,8 @@ class NextBox(QWidget):
         except MedsegError as error:
             self.failed.emit(error)
             return
-        box, own = place.box, self._taught(found.layer)
-        self._visit = Visit(found.layer, kind, place, found.evidence.predicted[box].copy(), own[box].copy())
+        predicted = found.evidence.predicted[place.box].copy()
+        self._visit = Visit(found.layer, kind, place, predicted, self._taught(found.layer, place.box).copy())
         self._seen.append(place)
         if place.axis is None:
             go_to(self._viewer, found.layer, place.middle, centre=True)
@@ -183,14 +189,14 @@ class NextBox(QWidget):
         visit, self._visit = self._visit, None
         if visit is None or visit.layer not in self._viewer.layers:
             return
-        now = self._taught(visit.layer)[visit.place.box]
+        now = self._taught(visit.layer, visit.place.box)
         if now.shape == visit.before.shape:
             share = corrected_voxels(visit.predicted, visit.before, now) / max(1, now.size)
             self.trials.done.append(Trial(visit.kind, visit.place, share))
             self._say()
 
-    def _taught(self, layer: Labels) -> "NDArray[np.integer]":
-        return annotation_of(layer).taught(np.asarray(own_labels(layer, list(self._viewer.layers)).data))
+    def _taught(self, layer: Labels, box: Box) -> "NDArray[np.integer]":
+        return annotation_of(layer).taught(np.asarray(own_labels(layer, list(self._viewer.layers)).data), box)
 
     def _say(self) -> None:
         self.report.setText(report_words(self.trials.report()))

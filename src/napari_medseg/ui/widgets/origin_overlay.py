@@ -67,7 +67,6 @@ class OriginOverlay(QWidget):
         self._layer_events.close()
         self._layer = layer
         self.box.setChecked(False)
-        self.box.setEnabled(layer is not None)
         if layer is not None:
             for emitter in (layer.events.paint, layer.events.data):
                 self._layer_events.connect(emitter, self._on_change)

@@ -137,10 +137,10 @@ class SliceWatch(QObject):
 def _held(layer: "Labels", layers: "list[Layer]") -> "tuple[Labels, dict[int, NDArray[np.bool_]]]":
     """Return the layer, and for each axis which slices of its own grid hold labels."""
     labels = np.asarray(own_labels(layer, layers).data)
-    planes = [np.asarray(slab != 0) for slab in labels]
-    first = np.array([plane.any() for plane in planes])
-    seen = np.zeros(labels.shape[1:], bool)
-    for plane in planes:
+    first, seen = np.zeros(len(labels), bool), np.zeros(labels.shape[1:], bool)
+    for index, slab in enumerate(labels):
+        plane = slab != 0
+        first[index] = plane.any()
         seen |= plane
     rest = [
         np.asarray(seen.any(axis=tuple(other for other in range(seen.ndim) if other != axis)))
