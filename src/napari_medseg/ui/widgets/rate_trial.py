@@ -10,7 +10,7 @@ from napari_medseg.jobs import Job, Work, local_engine
 from napari_medseg.training.rate_finder import RateCurve
 from napari_medseg.training.run import RunFolder
 from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.loss_plot import small_plot, take_theme
+from napari_medseg.ui.widgets.loss_plot import HEIGHT, small_plot, take_theme
 from napari_medseg.ui.widgets.section import stacked
 
 TARGET = "napari_medseg.training.jobs:try_rates"
@@ -39,6 +39,7 @@ class RateTrial(QWidget):
         )
         self.panel = JobPanel(parent=self)
         self.plot = small_plot(self, "Loss")
+        self.plot.setFixedHeight(HEIGHT + 20)
         self.plot.setLogMode(x=True)
         self.plot.setLabel("bottom", "Learning rate")
         self.plot.setToolTip("Loss while the learning rate rose; the line is at the proposal")
