@@ -116,7 +116,7 @@ class ExampleTable(QTableWidget):
         if event is not None and event.type() == QEvent.Type.ShortcutOverride and self._digit(event) is not None:
             event.accept()
             return True
-        return super().eventFilter(watched, event)
+        return bool(super().eventFilter(watched, event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Give or take a class."""
