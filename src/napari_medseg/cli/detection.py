@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_medseg.cli.console import duration, follow, out, print_json, say, scores_text, table
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.errors import Cancelled, ConfigError, DataError
-from napari_medseg.progress import Control
+from napari_medseg.progress import Control, Finished
 
 if TYPE_CHECKING:
     from napari_medseg.evaluate.detection import DetectionReport
@@ -20,25 +20,37 @@ if TYPE_CHECKING:
 PREDICTIONS, RESULTS = "predictions.csv", "predictions.json"
 
 
-def train_boxes(folder: Path, sources: tuple[Path, Path] | None, init: Path | None, values: dict[str, Any]) -> None:
-    """Train in a folder: a new run on `sources`, or the run that is there.
+def create_boxes(folder: Path, sources: tuple[Path, Path], init: Path | None, values: dict[str, Any]) -> None:
+    """Lay out the folder of a new run."""
+    from napari_medseg.training.detection import DetectionConfig, create_detection
+
+    control = Control()
+    follow(create_detection(folder, sources, build(DetectionConfig, values), init, control), control)
+
+
+def train_boxes(folder: Path) -> None:
+    """Train in a run's folder, from its last checkpoint if it has one.
 
     Raises
     ------
     Cancelled
         If the user stopped it, with how to go on.
     """
+    from napari_medseg import processes
     from napari_medseg.training import RunFolder, train
-    from napari_medseg.training.detection import DetectionConfig, DetectionResult, create_detection
+    from napari_medseg.training.detection import DetectionResult
 
     run = RunFolder(folder)
     control = Control()
-    if sources is not None:
-        follow(create_detection(folder, sources, build(DetectionConfig, values), init, control), control)
-    elif run.task != "detection":
+    if run.task != "detection":
         raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {run.task}`.")
+    events = train(run, control, resume=run.last.exists())
+    if processes.rank() > 0:
+        # The first process speaks for all.
+        follow((event for event in events if isinstance(event, Finished)), control)
+        return
     try:
-        result = follow(train(run, control, resume=run.last.exists()), control)
+        result = follow(events, control)
     except Cancelled:
         kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
         again = f"napari-medseg train detection --out {shlex.quote(str(folder))} --resume"

@@ -146,7 +146,8 @@ def detection(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
 ) -> None:
     """Train a model that finds boxes; the settings are listed in its documentation."""
-    from napari_medseg.cli.detection import train_boxes
+    from napari_medseg import processes
+    from napari_medseg.cli.detection import create_boxes, train_boxes
     from napari_medseg.cli.settings import parse
     from napari_medseg.training import RunFolder
 
@@ -156,14 +157,18 @@ def detection(
         values.setdefault("minutes", None)
     if minutes is not None:
         values["minutes"] = minutes
-    if resume and RunFolder(out_folder).config.exists():
-        if values or init or labels:
-            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
-        train_boxes(out_folder, None, None, {})
-    elif images is None or labels is None:
-        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
-    else:
-        train_boxes(out_folder, (images, labels), init, values)
+    with processes.joined():
+        if processes.rank() > 0:
+            pass
+        elif resume and RunFolder(out_folder).config.exists():
+            if values or init or labels:
+                raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
+        elif images is None or labels is None:
+            raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+        else:
+            create_boxes(out_folder, (images, labels), init, values)
+        processes.wait()
+        train_boxes(out_folder)
 
 
 def train_run(folder: Path) -> None:

@@ -46,7 +46,8 @@ def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Itera
     classifies = run.task == "classification"
     sketches = run.task == "segmentation" and run.load().spec.architecture == ARCHITECTURE
     if (classifies or sketches) and processes.count() > 1:
-        raise ConfigError("Only a segmentation network is trained by several processes.", "Start one without torchrun.")
+        alone = "Only networks for segmentation and detection are trained by several processes."
+        raise ConfigError(alone, "Start one without torchrun.")
     if classifies:
         return train_classification(run, control, resume)
     if run.task == "detection":

@@ -1,5 +1,6 @@
 """The folder in which each of several processes trains: the first in the run's own, the others in copies."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from napari_medseg import processes
 from napari_medseg.training.atomic import write_text
-from napari_medseg.training.run import RunConfig, RunFolder
+from napari_medseg.training.run import RunFolder
 
 SELDOM = 1e9
 """Seconds between checkpoints that nobody needs."""
@@ -36,11 +37,14 @@ def own_folder(run: RunFolder) -> Iterator[RunFolder]:
                     target = copy.path / path.relative_to(run.path)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
-            write_text(copy.config, _quiet(run.load()).model_dump_json())
+            write_text(copy.config, _quiet(run.config))
             processes.wait()
             yield copy
 
 
-def _quiet(config: RunConfig) -> RunConfig:
-    train = config.train.model_copy(update={"checkpoint_seconds": SELDOM, "preview_hz": 0})
-    return config.model_copy(update={"train": train, "replaces": None})
+def _quiet(config: Path) -> str:
+    """Return a run's configuration without what only the first process has to do."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    seldom = {"checkpoint_seconds": SELDOM, "preview_hz": 0}
+    content["train"] |= {name: value for name, value in seldom.items() if name in content["train"]}
+    return json.dumps({name: None if name == "replaces" else value for name, value in content.items()})

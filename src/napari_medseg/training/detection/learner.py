@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_medseg import processes
 from napari_medseg.device import compute_dtype
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.detectors.anchored import AnchoredDetector
@@ -48,7 +49,8 @@ class DetectorLearner(Averaged):
             body.freeze(freeze)
         network = network.to(device).to(memory_format=layout)
         # Statistics of few images are worse than those of the many that the network has seen before.
-        self._fixed = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d) and pretrained]
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
+        self._fixed, self._measuring = (norms, []) if pretrained else ([], norms)
         own = {id(p) for p in body.parameters()} if body is not None else set()
         learning = [p for p in network.parameters() if p.requires_grad]
         groups = [
@@ -73,7 +75,8 @@ class DetectorLearner(Averaged):
         number : int
             Steps taken before.
         """
-        torch.manual_seed(int(np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]))
+        seeds = [self._config.seed, number, *([processes.rank()] if processes.rank() else [])]
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         self.network.train()
         for module in self._fixed:
             module.eval()
@@ -83,8 +86,11 @@ class DetectorLearner(Averaged):
         place = [(edges.to(self.device), labels.to(self.device)) for edges, labels in targets]
         layout = torch.channels_last_3d if images.ndim == 5 else torch.channels_last
         loss = self._loss(images.to(self.device).contiguous(memory_format=layout), place)
-        if torch.isfinite(loss):
+        [broken] = processes.any_of(not bool(torch.isfinite(loss)))
+        if not broken:
             loss.backward()  # type: ignore[no-untyped-call]
+            processes.average_gradients(self.network.parameters())
+            processes.average_statistics(self._measuring)
             nn.utils.clip_grad_norm_(self.network.parameters(), self._config.gradient_clip)
             self._optimizer.step()
             self.average(number)

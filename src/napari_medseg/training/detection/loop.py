@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from napari_medseg import processes
 from napari_medseg.device import choose
 from napari_medseg.errors import Cancelled
 from napari_medseg.models import Bundle, build
@@ -57,7 +58,7 @@ def _open(folder: RunFolder, control: Control, resume: bool) -> Generator[Event,
         shutil.rmtree(folder.path / CACHE, ignore_errors=True)
     material = yield from load_material(run, folder.path / CACHE, control)
     network, pretrained = yield from _network(run, control, resume)
-    learner = DetectorLearner(network, run.spec, run.train, choose(run.train.device), pretrained)
+    learner = DetectorLearner(network, run.spec, run.train, choose(processes.device_name(run.train.device)), pretrained)
     batch = run.train.batch_size or BATCHES[processor_of(run.train)]
     session = Session(folder, run, material, learner, min(batch, len(material.train)))
     if resume:

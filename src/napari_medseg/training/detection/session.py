@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from napari_medseg import processes
 from napari_medseg.errors import ConfigError
 from napari_medseg.evaluate.boxes import BoxPairs
 from napari_medseg.evaluate.detection import mean_precision
@@ -79,7 +80,7 @@ class Session:
         self._timed: list[float] = []
         self._losses: list[torch.Tensor] = []
         self._saved = time.monotonic()
-        self.per_epoch = max(1, round(len(material.train) / batch))
+        self.per_epoch = max(1, round(len(material.train) / (batch * processes.count())))
         self.most = run.train.epochs * self.per_epoch
         if run.train.minutes is None:
             self.state.planned, self.state.every = self.most, max(self.per_epoch, -(-self.most // 20))
@@ -98,8 +99,11 @@ class Session:
         Cancelled
             If the job was cancelled.
         """
+        stopped = self.stopped or any(isinstance(message, Stop) for message in control.receive())
+        cancelled, self.stopped = processes.any_of(control.cancelled, stopped)
+        if cancelled:
+            control.cancel()
         control.checkpoint()
-        self.stopped = self.stopped or any(isinstance(message, Stop) for message in control.receive())
 
     def rate(self) -> float:
         """Return the learning rate of the next step: it rises, then falls as half a cosine."""
@@ -135,13 +139,14 @@ class Session:
 
     def _views(self) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
         config, step, train = self.run.train, self.state.step, self.material.train
-        rng = np.random.default_rng([config.seed, step])
+        rng = np.random.default_rng([config.seed, step, processes.rank()])
+        place = step * processes.count() + processes.rank()
         turn = bool(config.turns and rng.random() < 0.5)
         shape = self.run.spec.patch_size
         shape = (*shape[:-2], shape[-1], shape[-2]) if turn else shape
         change = Change.of(config)
         found = [seen(train[k], shape, change, turn, rng)
-                 for k in batch_numbers(step, len(train), self.batch, config.seed)]  # fmt: skip
+                 for k in batch_numbers(place, len(train), self.batch, config.seed)]  # fmt: skip
         return torch.stack([values for values, _e, _l in found]), [(edges, labels) for _v, edges, labels in found]
 
     def _plan_by_time(self) -> Iterator[Event]:
@@ -158,7 +163,7 @@ class Session:
         planned = min(self.most, state.step + max(1, int(left / each)))
         # Few looks early, when little is learnt, and none that take much of the time.
         every = max(planned // 20, int(validation / VALIDATION_SHARE / each), 1)
-        state.planned, state.every = planned, min(every, max(planned // 4, 1))
+        state.planned, state.every = processes.from_first((planned, min(every, max(planned // 4, 1))))
         self._keep_to_time()
 
     def _found(self, examples: tuple[Example, ...]) -> Generator[Event, None, dict[str, Boxes]]:
@@ -186,7 +191,7 @@ class Session:
             found = yield from self._found(val)
             truth = {example.name: example.boxes for example in val}
             fifty, mean = mean_precision(BoxPairs(self.run.spec.classes, found, truth))
-            scores = {"map50": _number(fifty), "map": _number(mean)}
+            scores = processes.from_first({"map50": _number(fifty), "map": _number(mean)})
         # Without images to score on, the last weights are the best.
         score = (scores["map50"] + scores["map"]) / 2 if scores else float(state.step)
         better = score > state.best
@@ -207,7 +212,7 @@ class Session:
             return
         left = RESERVE * minutes * 60 - state.seconds
         each = (state.seconds - state.read) / state.step
-        state.planned = min(self.most, state.step + max(0, int(left / max(each, 1e-9))))
+        state.planned = processes.from_first(min(self.most, state.step + max(0, int(left / max(each, 1e-9)))))
 
     def save(self, force: bool = False) -> Iterator[Event]:
         """Write a checkpoint when it is time to."""

@@ -75,7 +75,8 @@ class AnchoredDetector(nn.Module):
         lines = [(torch.arange(n) + 0.5) * self.strides[level] for n in shape]
         places = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).reshape(-1, 1, len(shape))
         half = self.sizes[level][None] / 2
-        return torch.cat(torch.broadcast_tensors(places, half), dim=-1).reshape(-1, 2 * len(shape))
+        both = [places.expand(-1, half.shape[1], -1), half.expand(len(places), -1, -1)]
+        return torch.cat(both, dim=-1).reshape(-1, 2 * len(shape))
 
 
 class Heads(nn.Module):
@@ -86,7 +87,7 @@ class Heads(nn.Module):
         conv: type[nn.Module] = nn.Conv2d if dims == 2 else nn.Conv3d
         self.backbone, self._mode = backbone, "bilinear" if dims == 2 else "trilinear"
         # The coarsest maps of the backbone that belong to no level add their wide view to the last one.
-        self.side = nn.ModuleList(conv(int(n), width, 1) for n in backbone.channels)  # type: ignore[union-attr, arg-type]
+        self.side = nn.ModuleList(conv(int(n), width, 1) for n in backbone.channels)  # type: ignore[union-attr]
         self.join = nn.Sequential(nn.GroupNorm(8, width), nn.ReLU(inplace=True), *_block(conv, width))
         self.class_head = nn.Sequential(*(m for _ in range(depth) for m in _block(conv, width)))
         self.edge_head = nn.Sequential(*(m for _ in range(depth) for m in _block(conv, width)))
@@ -115,13 +116,6 @@ class MonaiHeads(nn.Module):
         from monai.apps.detection.networks.retinanet_network import RetinaNet
 
         self.retinanet = RetinaNet(dims, classes, anchors, _Pyramid(backbone, dims, width))
-
-    @property
-    def backbone(self) -> nn.Module:
-        """What sees the image."""
-        pyramid = self.retinanet.feature_extractor
-        assert isinstance(pyramid, _Pyramid)
-        return pyramid.backbone
 
     def forward(self, images: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the maps of both heads, the finest level first."""

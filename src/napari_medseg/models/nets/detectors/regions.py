@@ -26,13 +26,7 @@ class RegionDetector(nn.Module):
         super().__init__()
         self.net, self.masks = net, masks
         # Size and intensity are brought to those of the model before.
-        self.net.transform.resize = _as_it_is
-
-    @property
-    def backbone(self) -> nn.Module:
-        """What sees the image."""
-        found: nn.Module = self.net.backbone.body
-        return found
+        self.net.transform.resize = _as_it_is  # type: ignore[method-assign]
 
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """Return the losses by name, for a network in training mode."""
