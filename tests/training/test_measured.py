@@ -50,7 +50,7 @@ def test_few_units_have_no_interval_and_the_text_says_what_is_missing() -> None:
 def test_a_class_without_held_out_voxels_is_named() -> None:
     found = measure({name: counts((30, 40, 40)) for name in "abc"}, NAMES, "patient", 0.15)
     assert found.missing == ("tumour",)
-    assert "Not validated: tumour. Annotate them in about 20 more patients" in str(found)
+    assert "Not validated: tumour. Annotate them in about 9 more patients" in str(found)
 
 
 def test_nothing_held_out_is_not_validated() -> None:

@@ -71,8 +71,10 @@ class Measurement:
         return text
 
     def _wanted(self, present: int, what: str) -> str:
-        more = ceil((ENOUGH_UNITS - present) / max(self.share, 0.01))
-        where = "patients" if self.unit == "patient" else "places well apart"
+        more, where = ceil((ENOUGH_UNITS - present) / max(self.share, 0.01)), "places well apart"
+        if self.unit == "patient":
+            # Of so many, `hold_out` takes one of each three.
+            more, where = ENOUGH_UNITS * (ENOUGH_UNITS - present), "patients"
         return f"Annotate {what} in about {more} more {where} to know how far the Dice may be off."
 
 
