@@ -26,6 +26,10 @@ FLOOR_SHARE = 0.01
 """Share of the voxels with the least value from which that is a floor."""
 
 
+ROUNDS = 3
+"""Times that agreement with the slices and the floor are sought in turn."""
+
+
 @dataclass(frozen=True, eq=False)
 class Restored:
     """An image that was computed from another."""
@@ -214,11 +218,10 @@ def held_to(
         Whether to correct; else only the report is made.
     """
     report = {"residual_before": rms(coarser(fine, axes, thick.shape) - thick)}
-    if enforce:
-        fine = consistent(fine, thick, axes)
     # Where much of the image has the least value, as air in CT and what was masked, there is nothing below it.
-    if np.mean(thick == thick.min()) > FLOOR_SHARE:
-        fine = np.maximum(fine, thick.min())
+    floor = thick.min() if np.mean(thick == thick.min()) > FLOOR_SHARE else -np.inf
+    for _ in range(ROUNDS if np.isfinite(floor) else 1):
+        fine = np.maximum(consistent(fine, thick, axes) if enforce else fine, floor)
     report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
     return fine, report
