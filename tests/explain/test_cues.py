@@ -1,6 +1,7 @@
 """A planted cue that alone decides the class carries the mass of every map, on the image's own grid."""
 
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,3 +222,43 @@ def test_an_ensemble_is_refused():
     both = ensemble("both", [cue_segmenter(), cue_segmenter()])
     with pytest.raises(BundleError, match="one member"):
         list(explain(plane(), both, "smoothgrad", "cue", BARE))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", NAMES)
+def test_a_gpu_gives_the_same_map(method):
+    options = QUICK.model_copy(update={"noise": 0.0})
+    here = explained(plane(), cue_classifier(), method, "cue", options)
+    there = explained(plane(), cue_classifier(), method, "cue", options.model_copy(update={"device": "cuda"}))
+    if method in ("lime", "shap"):
+        # Other parts are hidden, other points are drawn.
+        assert share_inside(one_map(there), CUE, REACH.get(method, 0)) > 0.8
+        return
+    scale = np.abs(one_map(here)).max()
+    np.testing.assert_allclose(one_map(there) / scale, one_map(here) / scale, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported"])
+def test_programs_are_explained_by_what_needs_no_look_inside(kind, tmp_path, monkeypatch):
+    import torch
+
+    from napari_medseg.models import Bundle
+
+    bundle = cue_segmenter(dims=2, axcodes=None)
+    network = bundle.network()
+    path = tmp_path / "program"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        if kind == "torchscript":
+            torch.jit.script(network).save(path)
+        else:
+            tile = torch.zeros(2, 1, 16, 16)
+            torch.export.save(torch.export.export(network, (tile,), dynamic_shapes=({0: torch.export.Dim.AUTO},)), path)
+    monkeypatch.setattr("napari_medseg.models.bundle.require", lambda *_words: None)
+    program = Bundle(bundle.spec.model_copy(update={"architecture": kind}), path.read_bytes())
+    for method in ("occlusion", "integrated-gradients"):
+        found = explained(plane(), program, method, "cue", QUICK)
+        assert share_inside(one_map(found), CUE, 4) > 0.8
+        assert found.scores.sanity is not None
+    with pytest.raises(ConfigError, match="occlusion"):
+        list(explain(plane(), program, "grad-cam", "cue", BARE))

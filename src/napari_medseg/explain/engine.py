@@ -74,7 +74,7 @@ def _check(bundle: Bundle) -> None:
     spec = bundle.spec
     if bundle.members or spec.pipeline is not None:
         raise BundleError(
-            f"{spec.name} is made of several networks or brings its own way to the image, and is not explained as a whole.",
+            f"{spec.name} is made of several networks, or brings its own way to the image, and is not explained.",
             "Choose a model that was trained here, or one member of the ensemble.",
         )
     if spec.task not in ("classification", "segmentation", "detection"):

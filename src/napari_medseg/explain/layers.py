@@ -85,7 +85,8 @@ def recorded(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
 def prepared(network: nn.Module) -> nn.Module:
     """Return a network whose layers leave the values of others alone and whose weights need no gradient; in place."""
     for module in network.modules():
-        if getattr(module, "inplace", False) is True:
+        # A script has its layers written into its code, and cannot be changed.
+        if getattr(module, "inplace", False) is True and not isinstance(module, torch.jit.ScriptModule):
             module.inplace = False  # type: ignore[assignment]
     for parameter in network.parameters():
         parameter.requires_grad_(False)

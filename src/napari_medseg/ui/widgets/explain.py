@@ -17,7 +17,8 @@ from napari_medseg.jobs import local_engine
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import new_scratch_file, tidy
 from napari_medseg.ui.layers import image_volume
-from napari_medseg.ui.layers.explanation import SCORES, add_explanation
+from napari_medseg.ui.layers.explanation import add_explanation
+from napari_medseg.ui.layers.results import MAP_OF
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
@@ -158,8 +159,8 @@ class ExplainWidget(QWidget):
 
 
 def _is_own_image(layer: object) -> bool:
-    """Return whether a layer is an image that a model may be asked about: not a map that explains one."""
-    return is_image(layer) and SCORES not in getattr(layer, "metadata", {})
+    """Return whether a layer is an image that a model may be asked about: not a map of what one says."""
+    return is_image(layer) and MAP_OF not in getattr(layer, "metadata", {})
 
 
 def _load(image: Image, files: ExplanationFiles) -> _Loaded:
