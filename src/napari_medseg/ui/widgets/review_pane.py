@@ -1,0 +1,301 @@
+"""What a person does with found boxes: look, accept, reject, relabel, draw, save."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Shapes
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QSlider, QSpinBox, QWidget
+
+from napari_medseg.data.boxes import labels_of_boxes
+from napari_medseg.data.boxes.review import Review
+from napari_medseg.errors import DataError, MedsegError
+from napari_medseg.ui.boxes_files import open_boxes, save_boxes
+from napari_medseg.ui.layers import go_to, image_volume, new_labels
+from napari_medseg.ui.layers.boxes import BOXES_OF, NUMBER, remove_boxes, show_boxes, show_for_dimensions
+from napari_medseg.ui.layers.regions import shape_boxes
+from napari_medseg.ui.widgets.box_table import BoxTable
+from napari_medseg.ui.widgets.class_menu import ClassMenu
+from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.section import SPACING, beside, rows, stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.viewer import Viewer
+
+PER_CENT = 100
+FIRST_THRESHOLD = 30
+"""Per cent: scores below it are mostly false on a new image."""
+FILES = "Table (*.csv);;COCO (*.json)"
+
+
+class ReviewPane(QWidget):
+    """The boxes of one image: threshold, classes, table and verdicts; hidden until there are some.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the boxes are drawn.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    failed = Signal(object)
+    """A `MedsegError`."""
+    said = Signal(str)
+    """What the user should know."""
+    reviewed = Signal()
+    """A verdict changed."""
+
+    def __init__(self, viewer: "Viewer", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image: Image | None = None
+        self._reviews: dict[Image, Review] = {}
+        self._picked: int | None = None
+        self._layers: list[Shapes] = []
+        self.threshold = QSlider(Qt.Orientation.Horizontal, self)
+        self.threshold.setRange(0, PER_CENT)
+        self.threshold.setValue(FIRST_THRESHOLD)
+        self.threshold.setToolTip("Boxes with a lower score are hidden; what you accepted or drew stays")
+        self.threshold_words = QLabel(self)
+        self.classes = ClassMenu(self)
+        self.classes.setToolTip("Show boxes of the ticked classes alone; with none ticked, of all")
+        self.count = QLabel(self)
+        self.count.setWordWrap(True)
+        self.table = BoxTable(self)
+        self.accept_button = _button("Accept", "There is what the box says (A)", self)
+        self.reject_button = _button("Reject", "There is nothing of the kind (R)", self)
+        self.undo_button = _button("Undo", "Take the last verdict back (U)", self)
+        self.relabel_choice = QComboBox(self)
+        self.relabel_choice.setToolTip("Class that drawn boxes get, and that Relabel gives the selected boxes (1 to 9)")
+        self.relabel_button = _button("Relabel", "Give the selected boxes this class, and accept them", self)
+        self.drawn = LayerChoice(viewer, self._is_drawing, self)
+        self.drawn.setToolTip("A Shapes layer with a rectangle around each thing that was missed")
+        self.depth = QSpinBox(self)
+        self.depth.setRange(0, 500)
+        self.depth.setToolTip("How many slices further to either side what you drew on one slice reaches")
+        self.add_button = _button("Add", "Add the drawn rectangles to the boxes", self)
+        self.open_button = _button("Open…", "Boxes from a table, COCO or Pascal VOC", self)
+        self.save_button = _button("Save…", "Write the boxes that are shown as table (.csv) or COCO (.json)", self)
+        self.labels_button = _button("To labels", "A labels layer in which each shown box is filled", self)
+        self._lay_out()
+        self._connect()
+        self.hide()
+
+    @property
+    def review(self) -> Review | None:
+        """Of the current image; None while there are no boxes for it."""
+        return None if self._image is None else self._reviews.get(self._image)
+
+    @property
+    def reviews(self) -> dict[Image, Review]:
+        """By image that is still open."""
+        return {image: review for image, review in self._reviews.items() if image in self._viewer.layers}
+
+    def start(self, image: Image, review: Review) -> None:
+        """Show new boxes of an image, in place of those that it had."""
+        self._reviews[image] = review
+        self._picked = None
+        self.show_image(image)
+
+    def show_image(self, image: Image | None) -> None:
+        """Show the boxes of another image."""
+        self._image = image
+        review = self.review
+        self.setVisible(review is not None)
+        if review is not None:
+            self.classes.set_classes(review.boxes.classes)
+            self.relabel_choice.clear()
+            for entry in review.boxes.classes:
+                self.relabel_choice.addItem(entry.name, entry.value)
+            flat = review.boxes.axes == 2
+            self._drawing.setRowVisible(self.depth, not flat)
+        self.refresh()
+
+    def open_file(self, path: Path, image: Image) -> None:
+        """Show boxes of a file on an image; they count as accepted where the file gives no score below 1."""
+        boxes = open_boxes(path, image.name)
+        shape = image_volume(image).spatial_shape
+        if boxes.axes != len(shape):
+            raise DataError(
+                f"{path.name} has boxes of {boxes.axes} axes; {image.name} has {len(shape)}.", "Choose its own image."
+            )
+        if len(boxes) and (boxes.edges[:, 1] > np.array(shape) + 0.5).any():
+            raise DataError(f"Boxes of {path.name} reach beyond {image.name}.", "Choose the image they are of.")
+        self.start(image, Review(boxes, tuple("drawn" if score == 1 else "open" for score in boxes.scores)))
+
+    def refresh(self) -> None:
+        """Draw and list what is to be shown."""
+        self.threshold_words.setText(f"{self.threshold.value() / PER_CENT:.2f}")
+        review, image = self.review, self._image
+        if review is None or image is None or image not in self._viewer.layers:
+            return
+        numbers = self.shown_numbers()
+        self.table.show_boxes(review, numbers, image_volume(image).geometry)
+        done = sum(verdict != "open" for verdict in review.verdicts)
+        self.count.setText(f"{len(numbers)} of {len(review.boxes)} boxes shown, {done} reviewed")
+        try:
+            boxes = review.boxes.chosen(np.array(numbers, np.int64))
+            self._layers = show_boxes(self._viewer, image, boxes, numbers, self._picked)
+            for layer in self._layers:
+                layer.mouse_drag_callbacks.append(self._on_click)
+        except MedsegError as error:
+            remove_boxes(self._viewer, image)
+            self.failed.emit(error)
+
+    def shown_numbers(self) -> list[int]:
+        """Return the numbers of the boxes that are shown."""
+        review = self.review
+        if review is None:
+            return []
+        ticked = self.classes.values
+        hidden = frozenset(c.value for c in review.boxes.classes if ticked and c.value not in ticked)
+        return [int(k) for k in np.flatnonzero(review.shown(self.threshold.value() / PER_CENT, hidden))]
+
+    def decide(self, key: str) -> None:
+        """Do what a key of the table stands for, with the selected boxes."""
+        review, numbers = self.review, self.table.numbers
+        if review is None:
+            return
+        if key == "U":
+            review.undo()
+        elif not numbers:
+            return
+        elif key.isdigit():
+            if int(key) > len(review.boxes.classes):
+                return
+            review.relabel(numbers, review.boxes.classes[int(key) - 1].value)
+        else:
+            review.decide(numbers, "accepted" if key == "A" else "rejected")
+        following = self._following(numbers) if key == "R" else None
+        self.refresh()
+        self.reviewed.emit()
+        if following is not None:
+            self.table.select({following})
+            self.pick(following)
+
+    def relabel(self) -> None:
+        """Give the selected boxes the chosen class."""
+        review, numbers = self.review, self.table.numbers
+        if review is not None and numbers:
+            review.relabel(numbers, int(self.relabel_choice.currentData()))
+            self.refresh()
+            self.reviewed.emit()
+
+    def add_drawn(self) -> None:
+        """Add what was drawn in the chosen Shapes layer."""
+        review, image, shapes = self.review, self._image, self.drawn.layer
+        if review is None or image is None or not isinstance(shapes, Shapes):
+            return
+        try:
+            found = shape_boxes(shapes, image)
+        except MedsegError as error:
+            self.failed.emit(error)
+            return
+        edges = np.array([[[side.start for side in box], [side.stop for side in box]] for box in found], float)
+        if review.boxes.axes == 3:
+            depth, count = self.depth.value(), image_volume(image).spatial_shape[0]
+            edges[:, 0, 0] = np.maximum(edges[:, 0, 0] - depth, 0)
+            edges[:, 1, 0] = np.minimum(edges[:, 1, 0] + depth, count)
+        review.add(edges, int(self.relabel_choice.currentData()))
+        self.refresh()
+        self.reviewed.emit()
+        self.said.emit(f"{len(edges)} drawn boxes added; the layer {shapes.name} is no longer needed.")
+
+    def save(self, path: Path) -> None:
+        """Write the boxes that are shown."""
+        review, image = self.review, self._image
+        if review is not None and image is not None:
+            boxes = review.boxes.chosen(np.array(self.shown_numbers(), np.int64))
+            save_boxes(boxes, image.name, image_volume(image).spatial_shape, path)
+            self.said.emit(f"{len(boxes)} boxes written to {path.name}.")
+
+    def to_labels(self) -> None:
+        """Add a labels layer in which the shown boxes are filled."""
+        review, image = self.review, self._image
+        if review is not None and image is not None:
+            boxes = review.boxes.chosen(np.array(self.shown_numbers(), np.int64))
+            layer = new_labels(image, boxes.classes)
+            layer.data = labels_of_boxes(boxes, image_volume(image).spatial_shape).astype(layer.data.dtype)
+            self._viewer.add_layer(layer)
+
+    def pick(self, number: int) -> None:
+        """Go to a box and let it stand out."""
+        review, image = self.review, self._image
+        if review is None or image is None or number == self._picked:
+            return
+        self._picked = number
+        centre = np.floor(review.boxes.centres[number]).astype(int)
+        highest = np.array(image_volume(image).spatial_shape) - 1
+        go_to(self._viewer, image, [int(k) for k in np.clip(centre, 0, highest)], centre=True)
+        self.refresh()
+
+    def _following(self, numbers: list[int]) -> int | None:
+        """Return the box that comes after the selected ones in the table."""
+        order = [self.table._number(row) for row in range(self.table.rowCount())]
+        last = max((order.index(number) for number in numbers if number in order), default=-1)
+        return next((number for number in order[last + 1 :] if number not in numbers), None)
+
+    def _on_click(self, layer: Shapes, event: object) -> None:
+        """Pick the box that is clicked on the canvas."""
+        hit = layer.get_value(event.position, view_direction=event.view_direction,  # type: ignore[attr-defined]
+                              dims_displayed=event.dims_displayed, world=True)  # type: ignore[attr-defined]  # fmt: skip
+        if hit is not None and hit[0] is not None:
+            number = int(layer.features[NUMBER].iloc[hit[0]])
+            self.table.select({number})
+            self.pick(number)
+
+    def _is_drawing(self, layer: object) -> bool:
+        return isinstance(layer, Shapes) and BOXES_OF not in layer.metadata
+
+    def _on_dimensions(self, _event: object = None) -> None:
+        show_for_dimensions(self._viewer, [layer for layer in self._layers if layer in self._viewer.layers])
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save boxes", "boxes.csv", FILES)
+        self._try(lambda: self.save(Path(path)) if path else None)
+
+    def _try(self, act: "Callable[[], object]") -> None:
+        try:
+            act()
+        except MedsegError as error:
+            self.failed.emit(error)
+
+    def _lay_out(self) -> None:
+        layout = stacked(self)
+        layout.addLayout(rows(("Score from", beside(self.threshold, self.threshold_words)), ("Classes", self.classes)))
+        layout.addWidget(self.count)
+        layout.addWidget(self.table)
+        grid = QGridLayout()
+        grid.setSpacing(SPACING)
+        for column, button in enumerate((self.accept_button, self.reject_button, self.undo_button)):
+            grid.addWidget(button, 0, column)
+        grid.addWidget(self.relabel_choice, 1, 0, 1, 2)
+        grid.addWidget(self.relabel_button, 1, 2)
+        for column, button in enumerate((self.open_button, self.save_button, self.labels_button)):
+            grid.addWidget(button, 2, column)
+        layout.addLayout(grid)
+        self._drawing = rows(("Drawn in", beside(self.drawn, self.add_button)), ("Slices ±", self.depth))
+        layout.addLayout(self._drawing)
+
+    def _connect(self) -> None:
+        self.threshold.valueChanged.connect(self.refresh)
+        self.classes.changed.connect(self.refresh)
+        self.table.picked.connect(self.pick)
+        self.table.pressed_key.connect(self.decide)
+        for button, key in ((self.accept_button, "A"), (self.reject_button, "R"), (self.undo_button, "U")):
+            button.clicked.connect(lambda _checked=False, key=key: self.decide(key))
+        self.relabel_button.clicked.connect(self.relabel)
+        self.add_button.clicked.connect(self.add_drawn)
+        self.save_button.clicked.connect(self._on_save)
+        self.labels_button.clicked.connect(self.to_labels)
+        self._viewer.dims.events.ndisplay.connect(self._on_dimensions)
+
+
+def _button(words: str, tooltip: str, owner: QWidget) -> QPushButton:
+    button = QPushButton(words, owner)
+    button.setToolTip(tooltip)
+    return button
