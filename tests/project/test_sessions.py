@@ -29,7 +29,14 @@ def test_what_a_window_left_is_found_the_latest_first(strokes: Volume) -> None:
     assert left_behind()[1].saved == 1000
     assert left_behind()[0].cases == 1
     kept.discard(left_behind()[0])
-    assert not two.folder.exists()
+    assert [left.folder for left in left_behind()] == [one.folder]
+    # for a week, what was discarded by mistake can be had back
+    aside = kept.sessions_folder() / "discarded" / two.folder.name
+    kept.remove_empty()
+    assert aside.exists()
+    kept.remove_empty(time.time() + 8 * 86400)
+    assert not aside.exists()
+    assert one.folder.exists()
     running.close()
     assert kept.is_session(running)
 

@@ -1,6 +1,8 @@
 """Work that was not put into a project by the user: kept in the user's data folder, and found again after a crash."""
 
 import json
+import logging
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,10 +15,14 @@ from napari_medseg.project.folder import Project, is_project
 from napari_medseg.project.lock import holder_of
 from napari_medseg.training.atomic import write_text
 
+logger = logging.getLogger(__name__)
+
 COPIED_BYTES = 1 << 30
 """Most of images without a file that a session copies; labels are always kept."""
 OLD_DAYS = 30.0
 """Older sessions are offered for deletion."""
+DISCARDED, DISCARDED_DAYS = "discarded", 7.0
+"""Where sessions go that the user did not want to restore, and how long they stay there."""
 MANY_BYTES = 5 << 30
 """Of all sessions together; from this size on, all but the latest are offered for deletion."""
 
@@ -77,11 +83,20 @@ def superfluous(found: list[Left], now: float | None = None) -> list[Left]:
 
 
 def discard(left: Left) -> None:
-    """Delete a session; a project of the user's is only taken off the list of open ones."""
+    """Put a session aside, to be deleted after a week; a project of the user's is only taken off the list of open ones.
+
+    Raises
+    ------
+    OSError
+        If the session cannot be moved.
+    """
     if left.is_project:
         note_closed(left.folder)
-    else:
-        remove(left.folder)
+        return
+    aside = sessions_folder() / DISCARDED / left.folder.name
+    aside.parent.mkdir(exist_ok=True)
+    left.folder.rename(aside)
+    os.utime(aside)
 
 
 def remove(folder: Path) -> None:
@@ -91,8 +106,18 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_empty() -> None:
-    """Delete the sessions of windows that are gone in which nothing was saved."""
+def remove_empty(now: float | None = None) -> None:
+    """Delete the sessions of windows that are gone in which nothing was saved, and those discarded a week ago.
+
+    Parameters
+    ----------
+    now : float, optional
+        Seconds since the epoch.
+    """
+    late = (time.time() if now is None else now) - DISCARDED_DAYS * 86400
+    for folder in _folders(sessions_folder() / DISCARDED):
+        if folder.stat().st_mtime < late:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in _folders(sessions_folder()):
         if not _is_held(folder) and not any(folder.glob("cases/*/labels/index.json")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -145,4 +170,8 @@ def _open_projects() -> list[Path]:
 
 
 def _write_open(folders: list[Path]) -> None:
-    write_text(_open_list(), json.dumps([str(folder) for folder in folders], indent=1))
+    try:
+        write_text(_open_list(), json.dumps([str(folder) for folder in folders], indent=1))
+    except OSError as error:
+        # Only that a project is not offered after a crash; its labels are saved in it all the same.
+        logger.warning("The list of open projects cannot be written: %s", error.strerror)

@@ -75,6 +75,15 @@ def test_strokes_are_saved_and_only_strokes(viewer, panel, image, labels, qtbot)
     qtbot.waitUntil(lambda: panel.state.text().startswith("Saved at"), timeout=10_000)
 
 
+def test_a_mark_without_a_stroke_is_kept(panel, labels, qtbot):
+    qtbot.wait(300)
+    annotation_of(labels).finish_slice(0, 2)
+    labels.events.data(value=labels.data)
+    qtbot.waitUntil(lambda: panel.keeper.project is not None and not panel.keeper.is_dirty, timeout=10_000)
+    stored = Project.look(panel.keeper.project.folder).load_labels("case-001")
+    assert stored[1].finished == {(0, 2)}
+
+
 def test_a_removed_layer_is_saved_at_once(viewer, panel, labels, qtbot):
     painted(labels, 3)
     expected = labels.data.copy()
@@ -172,6 +181,18 @@ def test_a_case_without_its_image_comes_with_its_labels(viewer, panel, qtbot, tm
     np.testing.assert_array_equal(panel.keeper.layer_of("case-001").data, expected)
     panel.table.setCurrentCell(0, 0)
     assert panel.locate_button.isEnabled()
+
+
+def test_closing_the_window_saves_and_the_next_one_offers_it(viewer, panel, labels, qtbot, monkeypatch):
+    panel.keeper._timer.setInterval(600_000)
+    painted(labels, 3)
+    expected = labels.data.copy()
+    qtbot.wait(50)
+    assert panel.keeper.is_dirty
+    viewer.close()
+    (folder,) = [path for path in sessions.sessions_folder().glob("*") if (path / "project.json").exists()]
+    stored = Project.look(folder).load_labels("case-001")
+    np.testing.assert_array_equal(stored[0].data, expected)
 
 
 def test_panels_of_a_window_share_a_keeper(viewer, panel):

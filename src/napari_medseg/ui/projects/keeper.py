@@ -65,7 +65,7 @@ class Keeper(QObject):
         self._list.connect(viewer.layers.events.inserted, self._on_inserted)
         self._list.connect(viewer.layers.events.removed, self._on_removed)
         self._holding = Holding()
-        self.destroyed.connect(partial(Holding.release, self._holding))
+        self.destroyed.connect(partial(Holding.end, self._holding))
         QTimer.singleShot(0, self._settle)
         for layer in viewer.layers:
             self._watch(layer, is_work=True)
@@ -201,16 +201,14 @@ class Keeper(QObject):
 
     def _save(self, tracks: Sequence[Track], layers: "tuple[Layer, ...]") -> bool:
         """Save tracks, from any thread, and return whether anything was new."""
-        new = False
         with self._writing:
-            for track in tracks:
-                if not track.touched:
-                    track.begin(is_work=False)
-                if self.project is None:
-                    self._take(sessions.new_session())
+            changed = [track for track in tracks if track.look()]
+            if changed and self.project is None:
+                self._take(sessions.new_session())
+            for track in changed:
                 assert self.project is not None
-                new = track.save(self.project, layers) or new
-        return new
+                track.save(self.project, layers)
+        return bool(changed)
 
     def _on_saved(self, new: bool) -> None:
         self._saving = False
@@ -269,11 +267,10 @@ class Keeper(QObject):
     def _leave(self) -> None:
         """Take the layers of the open project out of the viewer; they are saved."""
         for track in list(self._tracks):
-            if track.case is None or track.is_dirty:
-                track.forget_case()
-            else:
+            if track.case is not None and not track.is_dirty:
                 self._drop(track)
                 hide_case(self.viewer, track.layer, [other.layer for other in self._tracks])
+            track.forget_case()
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self._list.close()

@@ -10,6 +10,7 @@ from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.layers import annotation_of, announce, own_shape, redo, undo
 from napari_medseg.ui.layers.annotations import MOST_AXES
+from napari_medseg.ui.projects.keeper import keeper_of
 from napari_medseg.ui.wheel import IgnoreWheel
 from napari_medseg.ui.widgets.accept_box import AcceptBox, LockMenu
 from napari_medseg.ui.widgets.desk import buttons
@@ -65,6 +66,7 @@ class LabelsWidget(QWidget):
         self.origin = OriginOverlay(napari_viewer, self)
         self.next = NextBox(napari_viewer, self._prediction, self)
         self.messages = MessageBox(self)
+        keeper_of(napari_viewer, self).failed.connect(self.messages.show_error)
         self._layers = Connections(self)
         self._lay_out()
         self._connect()

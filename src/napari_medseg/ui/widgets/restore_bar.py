@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_medseg.errors import WriteError
 from napari_medseg.project import sessions
 from napari_medseg.ui.background import in_background
 
@@ -72,7 +73,9 @@ class RestoreBar(QFrame):
             latest = self._found[0]
             self.label.setText(_words(latest))
             self.discard_button.setToolTip(
-                "Do not offer this project again; it stays on disk" if latest.is_project else "Delete these labels"
+                "Do not offer this project again; it stays on disk"
+                if latest.is_project
+                else "Put these labels aside; they are deleted after a week"
             )
         self.tidy_button.setVisible(bool(old))
         self.tidy_button.setToolTip(f"Delete {len(old)} older sessions, {sum(left.size for left in old) / 1e6:.0f} MB")
@@ -81,12 +84,17 @@ class RestoreBar(QFrame):
         self._keeper.open(self._found[0].folder)
 
     def _on_discard(self) -> None:
-        sessions.discard(self._found.pop(0))
+        try:
+            sessions.discard(self._found[0])
+        except OSError as error:
+            self._on_error(WriteError(f"This cannot be discarded: {error.strerror}.", "Check the folder's rights."))
+        else:
+            self._found.pop(0)
         self._refresh()
 
     def _on_tidy(self) -> None:
         for left in sessions.superfluous(self._found):
-            sessions.discard(left)
+            sessions.remove(left.folder)
             self._found.remove(left)
         self._refresh()
 
