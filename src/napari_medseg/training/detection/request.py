@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_medseg.data.boxes import find_boxed
 from napari_medseg.data.boxes.source import BoxSource
@@ -133,7 +134,7 @@ def _check_start(start: ModelSpec, facts: Survey, config: DetectionConfig) -> No
 
 def _grid(
     facts: Survey, config: DetectionConfig, processor: Literal["cpu", "gpu"]
-) -> tuple[float, tuple[float, float, float] | None, Any]:
+) -> tuple[float, tuple[float, float, float] | None, NDArray[np.float64]]:
     """Return zoom, spacing, and the (box, axis) sizes in voxels of the network."""
     sizes = np.concatenate([b.sizes for b in facts.boxes])
     labels = np.concatenate([b.labels for b in facts.boxes])
@@ -147,7 +148,9 @@ def _grid(
     return 1.0, spacing, mm / np.array(spacing) if spacing is not None else sizes
 
 
-def _options(config: DetectionConfig, facts: Survey, sizes: Any, processor: Literal["cpu", "gpu"]) -> dict[str, Any]:  # noqa: ANN401 - an array
+def _options(
+    config: DetectionConfig, facts: Survey, sizes: NDArray[np.float64], processor: Literal["cpu", "gpu"]
+) -> dict[str, Any]:
     strides = config.strides or fitted_strides(sizes)
     backbone = _backbone(config)
     if backbone == "resnet50_fpn":
