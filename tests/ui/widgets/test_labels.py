@@ -5,9 +5,12 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_medseg.data import BACKGROUND_VALUE
-from napari_medseg.data.annotation import HUMAN, model_code
+from napari_medseg.data.annotation import HUMAN, ModelVersion, model_code
 from napari_medseg.errors import GeometryError
+from napari_medseg.models.design import Design
 from napari_medseg.prediction import LabelMap, Prediction
+from napari_medseg.progress import Preview
+from napari_medseg.training import LabelsChanged, TrainConfig
 from napari_medseg.ui.layers import (
     add_map,
     add_prediction,
@@ -18,6 +21,10 @@ from napari_medseg.ui.layers import (
     to_layer_tuples,
     visible_slice,
 )
+from napari_medseg.ui.projects.sources import open_source
+from napari_medseg.ui.run_layout import CASE, TrainPlan, lay_out_run
+from napari_medseg.ui.widgets.live_labels import OpenPair
+from napari_medseg.ui.widgets.live_run import LiveRun
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 pytestmark = pytest.mark.viewer
@@ -253,34 +260,51 @@ def test_labels_of_several_volumes_are_left_alone(viewer, dock):
     assert not layer.data.any()
 
 
+class Heard:
+    """A job that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.messages.append(message)
+
+
 def test_a_running_training_hears_of_finished_slices_and_its_preview_can_be_accepted(
-    viewer, scribbled, train, set_up, dock, click, settle, press
+    viewer, image, labels, dock, press, qtbot
 ):
-    labels = train.paint.layer
+    labels.data[10, 18, 18:30], labels.data[10, 3, 3:40] = 1, BACKGROUND_VALUE
+    pair, job = OpenPair(CASE, image, labels), Heard()
+    plan = TrainPlan("ball", CLASSES, Design(size="small"), None, TrainConfig(patch_size=(16, 16, 16)))
+    laid_out = lay_out_run(plan, [open_source(pair)])
+    copy = np.load(next(laid_out.run.path.glob("labels*.medvol")) / "data.npy", mmap_mode="r")
     panel = dock("Labels")
+    run = LiveRun(viewer, [pair], laid_out, job, panel)
     panel.labels.choose(labels)
-    go_to_slice(viewer, labels, 0, 10)
-    set_up(train, steps=2000)
-    click(train.train_button)
-    settle(lambda: len(train.plot.steps) > 1)
-    copy = np.load(next(train._live.run.path.glob("labels*.medvol")) / "data.npy", mmap_mode="r")
-    np.testing.assert_array_equal(copy, labels.data)
-    before = labels.data.copy()
+    viewer.dims.order = (0, 1, 2)
     viewer.layers.selection.active = labels
+    go_to_slice(viewer, labels, 0, 10)
+    before = labels.data.copy()
+    np.testing.assert_array_equal(copy, before)
     press("D")
-    settle(lambda: (copy[10] != 0).all())
+    qtbot.waitUntil(lambda: bool((copy[10] != 0).all()), timeout=20_000)
     np.testing.assert_array_equal(copy, annotation_of(labels).taught(labels.data))
     np.testing.assert_array_equal(labels.data, before)
+    qtbot.waitUntil(lambda: any(isinstance(message, LabelsChanged) for message in job.messages), timeout=5000)
+    (changed,) = [message for message in job.messages if isinstance(message, LabelsChanged)]
+    assert (changed.start[0], changed.stop[0]) == (10, 11)
 
-    preview = viewer.layers[f"{scribbled.name} preview"]
+    preview = viewer.layers[f"{image.name} preview"]
     assert panel.accepting.source.layer is preview
-    settle(lambda: preview.data[10].any())
+    panel.accepting.accept()
+    assert "not come to this slice" in panel.messages.error.problem
+    predicted = np.zeros(labels.data.shape[1:], np.uint8)
+    predicted[10:30, 10:30] = 1
+    run.show_event(Preview(CASE, 0, 10, predicted, 7))
     press("A")
     np.testing.assert_array_equal(labels.data[before != 0], before[before != 0])
-    model = annotation_of(labels).models[0]
-    assert model.name == train._live.run.path.name
-    assert model.version.startswith("step ")
+    np.testing.assert_array_equal(labels.data[10] == 1, (predicted == 1) | (before[10] == 1))
+    assert annotation_of(labels).models == [ModelVersion(laid_out.run.path.name, "step 7")]
     press("D")
-    settle(lambda: np.array_equal(copy, labels.data))
-    click(train.panel.cancel_button)
-    settle(lambda: not train.panel.busy)
+    qtbot.waitUntil(lambda: np.array_equal(copy, labels.data), timeout=20_000)
+    run.close()
