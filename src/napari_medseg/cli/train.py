@@ -12,6 +12,7 @@ from napari_medseg.errors import Cancelled, ConfigError
 from napari_medseg.progress import Control, Finished
 
 if TYPE_CHECKING:
+    from napari_medseg.cli.request import Request
     from napari_medseg.training import TrainResult
 
 commands = typer.Typer(no_args_is_help=True, help="Train a model on a folder of images and labels.")
@@ -63,7 +64,6 @@ def segmentation(
     """Train a segmentation model; the settings are listed in the documentation of training."""
     from napari_medseg import processes
     from napari_medseg.cli.request import Request
-    from napari_medseg.training import RunFolder
 
     request = Request(init, minutes, tuple(settings or ()), tuple(names or ()), scheme, cases, table, keep)
     if again is not None:
@@ -72,18 +72,26 @@ def segmentation(
         replay_run(again, out_folder)
         return
     with processes.joined():
-        if processes.rank() > 0:
-            pass
-        elif resume and RunFolder(out_folder).config.exists():
-            if request != Request():
-                raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
-        elif images is None or labels is None:
-            raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
-        else:
-            for note in request.create(out_folder, images, labels):
-                say(note)
+        if processes.rank() == 0:
+            _set_up(request, out_folder, (images, labels), resume)
         processes.wait()
         train_run(out_folder)
+
+
+def _set_up(request: "Request", folder: Path, sources: tuple[Path | None, Path | None], resume: bool) -> None:
+    """Lay out a run, unless one that is there goes on."""
+    from napari_medseg.cli.request import Request
+    from napari_medseg.training import RunFolder
+
+    images, labels = sources
+    if resume and RunFolder(folder).config.exists():
+        if request != Request():
+            raise ConfigError(f"{folder} goes on with the settings it began with.", "Leave out all but --out.")
+    elif images is None or labels is None:
+        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+    else:
+        for note in request.create(folder, images, labels):
+            say(note)
 
 
 @commands.command()
