@@ -37,6 +37,7 @@ class BoxTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setWordWrap(False)
         self.verticalHeader().hide()
         self.setToolTip(
             "Click a row to go there. A accepts, R rejects, 1 to 9 give another class, U takes back. Headings sort"
@@ -81,8 +82,8 @@ class BoxTable(QTableWidget):
             first.setIcon(swatch(colours[name], 12))
             first.setData(Qt.ItemDataRole.UserRole, number)
             self._set(row, 1, f"{boxes.scores[number]:.2f}", float(boxes.scores[number]))
-            unit = "px" if geometry is None else "mm"
-            words = " × ".join(f"{edge:.1f}" for edge in sizes[number][::-1])
+            unit, digits = ("px", 0) if geometry is None else ("mm", 1)
+            words = " × ".join(f"{edge:.{digits}f}" for edge in sizes[number][::-1])
             self._set(row, 2, f"{words} {unit}", float(np.prod(sizes[number])))
             place = int(boxes.centres[number][0]) if boxes.axes == 3 else None
             self._set(row, 3, "" if place is None else str(place), place or 0)

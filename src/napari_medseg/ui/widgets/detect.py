@@ -112,7 +112,6 @@ class DetectWidget(QWidget):
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.run)
         self.open_button.clicked.connect(self._on_open)
-        self.review.open_button.clicked.connect(self._on_open)
         self.model.refused.connect(self.panel.show_error)
         self.model.chosen.connect(self._refresh)
         self.image.layer_changed.connect(self._on_image)

@@ -78,7 +78,6 @@ class ReviewPane(QWidget):
         self.depth.setRange(0, 500)
         self.depth.setToolTip("How many slices further to either side what you drew on one slice reaches")
         self.add_button = _button("Add", "Add the drawn rectangles to the boxes", self)
-        self.open_button = _button("Open…", "Boxes from a table, COCO or Pascal VOC", self)
         self.save_button = _button("Save…", "Write the boxes that are shown as table (.csv) or COCO (.json)", self)
         self.labels_button = _button("To labels", "A labels layer in which each shown box is filled", self)
         self._lay_out()
@@ -275,8 +274,8 @@ class ReviewPane(QWidget):
             grid.addWidget(button, 0, column)
         grid.addWidget(self.relabel_choice, 1, 0, 1, 2)
         grid.addWidget(self.relabel_button, 1, 2)
-        for column, button in enumerate((self.open_button, self.save_button, self.labels_button)):
-            grid.addWidget(button, 2, column)
+        grid.addWidget(self.save_button, 2, 0, 1, 2)
+        grid.addWidget(self.labels_button, 2, 2)
         layout.addLayout(grid)
         self._drawing = rows(("Drawn in", beside(self.drawn, self.add_button)), ("Slices ±", self.depth))
         layout.addLayout(self._drawing)
