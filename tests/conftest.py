@@ -48,10 +48,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Loading torch's compiler after Mesa's OpenGL ends the process, so whatever opens a window runs last.
     items.sort(key=lambda item: item.get_closest_marker("viewer") is not None or "ui" in item.path.parts)
-    # A window manager or another process that the machine kept waiting is no defect: such tests get a second try, which the
+    # That the machine kept a window or another process waiting is no defect: such tests get a second try, which the
     # summary tells of.
     for item in items:
-        if item.get_closest_marker("viewer") or {"ui", "jobs"} & set(item.path.parts):
+        if item.get_closest_marker("slow") or {"ui", "jobs"} & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
