@@ -79,7 +79,7 @@ class Blender:
         What may be kept in memory between tiles, if `device` is the CPU; `MARGIN_BYTES` by default.
     halo : (z, y, x) tuple of int, optional
         Voxels before each block for which there should be room. The memory of a block is then used again for the next,
-        so each has to be used before another tile is added. By default each has its own.
+        so each has to be used before another tile is added. By default there is none, and each has its own memory.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Blender:
         self._store_layers = device.type == "cpu" and between_rows + between_layers > allowed
         self._store_rows = device.type == "cpu" and between_rows > allowed
         self._weights: dict[tuple[tuple[int, ...], tuple[Shape3, ...]], torch.Tensor] = {}
-        self._halo, self._memory = halo, torch.empty(0, device=device)
+        self._halo, self._memory = halo or (0, 0, 0), torch.empty(0, device=device)
         self._compiled = device.type == "cpu" and classes * math.prod(plan.shape) >= WORTH_COMPILING
 
     @staticmethod
@@ -116,10 +116,11 @@ class Blender:
     @torch.inference_mode()
     def _blend(self, place: Shape3, logits: torch.Tensor) -> Block:
         """Return the block that the tile at `place` completes. The logits are overwritten."""
-        first, halo, (box, inner) = self._start(place), self._halo or (0, 0, 0), self._boxes(place)
-        shape = [line.stops[n] - a for line, n, a in zip(self._lines, place, first, strict=True)]
-        room = self._room([n + more for n, more in zip(shape, halo, strict=True)])
+        logits = logits.to(self._device, torch.float32)
+        first, halo, (box, inner) = self._start(place), self._halo, self._boxes(place)
         total = self._sum_of_weights(place)
+        # Without room before the block its sums can take the place of the tile's own values.
+        room = self._room([n + more for n, more in zip(total.shape, halo, strict=True)]) if any(halo) else logits
         z, y, x = place
         block = set(product(self._z.blocks[z], self._y.blocks[y], self._x.blocks[x]))
         terms = []
@@ -134,7 +135,7 @@ class Blender:
                 out = self._margins.room((self._classes, *(b - a for a, b in cell)), self._device)
             terms.append(Term(part, before, out, (0, 0, 0)))
             self._margins.put(cell, out)
-        self._add(logits.to(self._device, torch.float32), terms)
+        self._add(logits, terms)
         for term in terms:
             if term.total is not None and term.before is not None:
                 self._margins.free(term.before)
@@ -155,11 +156,11 @@ class Blender:
     def _room(self, shape: list[int]) -> torch.Tensor:
         """Return a (class, z, y, x) tensor of any values; memory that is new takes longer than the sums."""
         size = self._classes * math.prod(shape)
-        if self._halo is None:
-            return torch.empty((self._classes, *shape), device=self._device)
-        if self._memory.numel() < size:
+        if not len(self._memory):
             self._memory = torch.empty(size, device=self._device)
-        return self._memory[:size].view(self._classes, *shape)
+        # The last blocks of a line are larger; to keep as much for all of them would double what is needed.
+        memory = self._memory[:size] if size <= len(self._memory) else torch.empty(size, device=self._device)
+        return memory.view(self._classes, *shape)
 
     @property
     def _lines(self) -> tuple[Line, Line, Line]:

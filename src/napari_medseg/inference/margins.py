@@ -1,5 +1,6 @@
 """What tiles share with later ones: the cells that their overlaps cut the volume into, and the sums over these."""
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_medseg.inference.tiling import TilePlan
+
+
+FREE_BYTES = 1 << 28
+"""Memory of finished sums that is kept to be used again."""
 
 
 class Interval(NamedTuple):
@@ -57,7 +62,7 @@ class Margins:
     def __init__(self) -> None:
         self._here: dict[Cell, torch.Tensor] = {}
         self._stored: dict[Cell, tuple[Path, tuple[int, ...]]] = {}
-        self._free: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        self._free: list[torch.Tensor] = []
         self._folder: Path | None = None
 
     def __contains__(self, cell: Cell) -> bool:
@@ -65,12 +70,18 @@ class Margins:
 
     def room(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """Return a float32 tensor of any values."""
-        free = self._free.get(shape)
-        return free.pop() if free else torch.empty(shape, device=device)
+        size = math.prod(shape)
+        for number, memory in enumerate(self._free):
+            if memory.numel() == size:
+                return self._free.pop(number).view(shape)
+        return torch.empty(shape, device=device)
 
     def free(self, sums: torch.Tensor) -> None:
         """Take back memory that is no longer needed."""
-        self._free.setdefault(tuple(sums.shape), []).append(sums)
+        self._free.append(sums)
+        # Of other sizes than are wanted now are the oldest.
+        while sum(memory.nbytes for memory in self._free) > FREE_BYTES:
+            del self._free[0]
 
     def take(self, cell: Cell) -> torch.Tensor | None:
         """Return the sums of a cell, and forget them; None if there are none."""

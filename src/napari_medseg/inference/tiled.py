@@ -227,7 +227,7 @@ def _blender(image: Image, plan: TilePlan, device: torch.device, on_cpu: bool) -
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         on_cpu = on_cpu or Blender.memory_bytes(plan, classes) > free // 2
-    halo = (0, 0, 0) if image.resampling is None else halo_of(image.resampling)
+    halo = None if image.resampling is None else halo_of(image.resampling)
     return Blender(plan, classes, torch.device("cpu") if on_cpu else device, image.rule, halo=halo)
 
 

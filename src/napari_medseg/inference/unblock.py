@@ -268,8 +268,9 @@ class ToImageGrid:
         shape = [rows.stop - a for rows, a in zip(box, (z, y, x), strict=True)]
         planes = slice(box[0].start - block.box[0].start, box[0].stop - block.box[0].start)
         logits = None if block.logits is None else block.logits[:, planes]
-        if block.room is not None and block.logits is not None and block.logits.device.type != "mps":
-            source, first = block.room.values, block.room.first
+        room = None if block.logits is None or block.logits.device.type == "mps" else block.room
+        if room is not None and all(a <= b for a, b in zip(room.first, (z, y, x), strict=True)):
+            source, first = room.values, room.first
             corner = tuple(slice(a - b, a - b + n) for a, b, n in zip((z, y, x), first, shape, strict=True))
             known = source[(slice(None), *corner)]
         else:
