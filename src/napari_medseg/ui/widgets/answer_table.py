@@ -11,6 +11,8 @@ from napari_medseg.models import ModelSpec
 
 FIXED = 2
 """Columns before those of the probabilities."""
+MOST_FITTING = 2
+"""Classes whose columns leave room for names; with more, the table is scrolled sideways."""
 ROWS = 10
 """Rows shown at once; the others are scrolled to."""
 
@@ -34,6 +36,9 @@ class AnswerTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.verticalHeader().hide()
+        self.setWordWrap(False)
+        # The end of a name tells slices and regions of one image apart.
+        self.setTextElideMode(Qt.TextElideMode.ElideLeft)
         self.setToolTip("Click a row to see the image, slice or region. Click a heading to sort")
         self.currentCellChanged.connect(self._on_current)
         self.hide()
@@ -73,10 +78,11 @@ class AnswerTable(QTableWidget):
         header = self.horizontalHeader()
         for column in range(FIXED + classes):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        if classes <= 3:
+        wide = classes > MOST_FITTING
+        if not wide:
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         shown = min(self.rowCount(), ROWS) * self.verticalHeader().defaultSectionSize()
-        bar = self.horizontalScrollBar().sizeHint().height() if classes > 3 else 0
+        bar = self.horizontalScrollBar().sizeHint().height() if wide else 0
         self.setFixedHeight(header.sizeHint().height() + shown + bar + 4)
 
     def _on_current(self, row: int, _column: int, before: int, _before: int) -> None:
