@@ -52,12 +52,12 @@ def cancel_after(run, control, step):
             control.cancel()
 
 
-@pytest.mark.parametrize("architecture", ["onestage", "retinanet"])
-def test_planted_squares_are_found(tmp_path, squares, architecture):
-    run = start(tmp_path / "run", squares, architecture=architecture, epochs=60, learning_rate=0.01)
+@pytest.mark.parametrize(("architecture", "least"), [("onestage", 0.9), ("retinanet", 0.5)])
+def test_planted_squares_are_found(tmp_path, squares, architecture, least):
+    run = start(tmp_path / "run", squares, architecture=architecture, epochs=30, learning_rate=0.01)
     events = list(train(run))
     result = events[-1].result
-    assert result.scores["map50"] > 0.8
+    assert result.scores["map50"] > least
     assert any(isinstance(event, EpochEnd) and event.scores for event in events)
     spec = Bundle.load(result.bundle).spec
     assert [c.name for c in spec.classes] == ["bright", "dark"]
