@@ -119,12 +119,13 @@ def test_an_image_of_two_axes_has_one_view_only() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@pytest.mark.parametrize("axcodes", ["LPS", "ASL"])
 @pytest.mark.parametrize("resampled", [False, True])
-def test_going_to_a_slice_shows_that_slice(make_volume, some_axcodes, order, resampled) -> None:
+def test_going_to_a_slice_shows_that_slice(make_volume, axcodes, order, resampled) -> None:
     viewer = ViewerModel()
     if resampled:
         opened(viewer, make_volume("LPS", shape=(30, 30, 12)))
-    layer = opened(viewer, make_volume(some_axcodes, (25, 14, -19), shape=(12, 13, 14)))
+    layer = opened(viewer, make_volume(axcodes, (25, 14, -19), shape=(12, 13, 14)))
     viewer.dims.order = order
     axis, _ = visible_slice(viewer, layer)
     for index in range(tag_of(layer).volume.spatial_shape[axis]):
@@ -148,9 +149,10 @@ def test_going_to_a_voxel_keeps_the_time_and_may_centre_it(make_volume) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
-def test_a_box_is_outlined_where_it_is(make_volume, some_axcodes, order) -> None:
+@pytest.mark.parametrize("axcodes", ["LPS", "IAR"])
+def test_a_box_is_outlined_where_it_is(make_volume, axcodes, order) -> None:
     viewer = ViewerModel()
-    image = opened(viewer, make_volume(some_axcodes))
+    image = opened(viewer, make_volume(axcodes))
     labels = viewer.add_layer(new_labels(image, []))
     viewer.dims.order = order
     outline_box(viewer, labels, (0, 0, 0), (1, 2, 3))
@@ -164,5 +166,5 @@ def test_a_box_in_a_plane_is_one_rectangle() -> None:
     viewer = ViewerModel()
     labels = viewer.add_labels(np.zeros((6, 7), np.uint8), scale=(2, 0.5))
     shapes = outline_box(viewer, labels, (1, 2), (4, 6))
-    np.testing.assert_allclose(shapes.data[0].min(axis=0), (1, 0.75))
-    np.testing.assert_allclose(shapes.data[0].max(axis=0), (7, 2.75))
+    np.testing.assert_allclose(shapes.data[0].min(axis=0), (1, 0.75), atol=0.03)
+    np.testing.assert_allclose(shapes.data[0].max(axis=0), (7, 2.75), atol=0.03)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OUTLINE = "napari_medseg_outline"
 """Where an outline is marked as ours, in ``layer.metadata``."""
+HALF_VOXEL = 0.49
+"""A little less than half, so that rounding never takes the outline into the next voxel."""
 COLOR = "#f5a031"
 
 
@@ -32,7 +34,7 @@ def outline_box(viewer: "ViewerModel", layer: "Labels", start: "Sequence[int]", 
     """
     for earlier in [other for other in viewer.layers if OUTLINE in other.metadata]:
         viewer.layers.remove(earlier)
-    low, high = np.array(start) - 0.5, np.array(stop) - 0.5
+    low, high = np.array(start) - HALF_VOXEL, np.array(stop) - 1 + HALF_VOXEL
     axis, _ = visible_slice(viewer, layer)
     flat = len(low) == 2
     rows, columns = (0, 1) if flat else (other for other in range(3) if other != axis)
