@@ -61,6 +61,8 @@ def test_what_is_wanted_of_the_slices():
     volume = Volume(np.zeros((10, 20, 20)), Geometry((10, 20, 20), np.diag([5.0, 1, 1, 1])), name="CT 2")
     assert plan_axis(volume, OwnOptions()) == (0, AxisSampling(4.0, 4.0))
     assert plan_axis(volume, OwnOptions(spacing_mm=2.0, thickness_mm=3.0)) == (0, AxisSampling(2.5, 1.5))
+    nearly = Volume(np.zeros((10, 20, 20)), Geometry((10, 20, 20), np.diag([3.0, 0.995, 0.995, 1])), name="MR 1")
+    assert plan_axis(nearly, OwnOptions())[1].factor == 3
     thin = Volume(np.zeros((10, 20, 20)), Geometry((10, 20, 20), np.eye(4)), name="CT 2")
     with pytest.raises(DataError, match="Give a factor"):
         plan_axis(thin, OwnOptions())

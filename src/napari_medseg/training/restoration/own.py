@@ -10,7 +10,6 @@ from math import ceil
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_medseg.device import choose
 from napari_medseg.errors import DataError
@@ -30,6 +29,8 @@ MOST = 4.0
 """Times that slices are made thinner at most."""
 NEARLY = 1.1
 """Spacings that differ by less are alike: there is nothing to learn."""
+WHOLE = 0.02
+"""A factor so near to a whole number is that number."""
 PATCH = (16, 48)
 """Coarse voxels of a patch, across the slices and along them."""
 PATCHES = 16
@@ -64,6 +65,8 @@ def plan_axis(volume: Volume, options: OwnOptions) -> tuple[int, AxisSampling]:
             f"{factor:.3g} times finer.",
             f"Give a factor or a spacing that makes it {NEARLY} to {MOST:g} times finer.",
         )
+    if abs(factor - round(factor)) < WHOLE:
+        factor = float(round(factor))
     width = factor if options.thickness_mm is None else factor * options.thickness_mm / spacing[thick]
     return thick, AxisSampling(factor, width, options.profile)
 
@@ -110,8 +113,7 @@ def refine_own(
     each = learner.calibrate(pairs)
     views = options.views or 2
     if options.minutes is not None:
-        asked = volume.geometry.shape if volume.geometry is not None else volume.spatial_shape
-        apply_seconds = 2 * each * float(np.prod(asked)) / (PATCHES * PATCH[0] * PATCH[1])
+        apply_seconds = 2 * each * float(np.prod(volume.spatial_shape)) / (PATCHES * float(np.prod(pairs.patch)))
         minutes, views = _shared_out(options, apply_seconds, time.monotonic() - started)
         config = config.model_copy(update={"minutes": minutes})
     yield from fit(learner, pairs, config, state, control)
@@ -150,8 +152,8 @@ def planes_of(volume: Volume, thick: int, axis: AxisSampling, seed: int) -> Fine
     values = plain_values(volume)
     values = Scale.of(values).apply(values)
     planes = in_plane(values, thick, _steps(volume, thick, whole.factor))
-    smallest = [min(max(n // step, 4) for n in lengths) for lengths, step in _lengths(planes, round(whole.factor))]
-    patch = (min(PATCH[0], smallest[0]), min(PATCH[1], smallest[1]))
+    rows, columns = (min(image.shape[side] for image in planes) for side in (1, 2))
+    patch = (min(PATCH[0], max(rows // round(whole.factor), 4)), min(PATCH[1], columns))
     pairs = degraded(planes, (whole, AxisSampling(1)), patch, PATCHES, seed)
     if not pairs.images:
         raise DataError(f"{volume.name}: its slices of {values.shape} voxels are too small to learn from.")
@@ -170,13 +172,9 @@ def _estimated(volume: Volume, thick: int, axis: AxisSampling) -> float:
     return width * axis.factor / whole.factor
 
 
-def _lengths(planes: list[NDArray[np.float32]], factor: int) -> list[tuple[list[int], int]]:
-    return [([image.shape[1] for image in planes], factor), ([image.shape[2] for image in planes], 1)]
-
-
 def _whole(axis: AxisSampling) -> AxisSampling:
     """Return the sampling that the network learns, whose factor is a whole number."""
-    factor = float(ceil(axis.factor - 0.01))
+    factor = float(ceil(axis.factor))
     return replace(axis, factor=factor, width=axis.thickness * factor / axis.factor)
 
 
