@@ -25,10 +25,9 @@ def several_scores(truth: NDArray[np.integer], probable: NDArray[np.float64]) ->
         ``precision``, ``recall`` and ``f1`` (means over classes that occur), ``roc_auc`` and ``pr_auc`` (likewise),
         ``brier`` (mean squared error of all probabilities) and ``ece`` (calibration error of all answers).
     """
-    truth = truth > 0
-    guess = probable >= THERE
-    right = guess == truth
-    hits, actual, said = (guess & truth).sum(axis=0), truth.sum(axis=0), guess.sum(axis=0)
+    real, guess = np.asarray(truth > 0), probable >= THERE
+    right = guess == real
+    hits, actual, said = (guess & real).sum(axis=0), real.sum(axis=0), guess.sum(axis=0)
     there = actual > 0
     return {
         "accuracy": float(right.mean()),
@@ -36,9 +35,9 @@ def several_scores(truth: NDArray[np.integer], probable: NDArray[np.float64]) ->
         "precision": _mean(hits[there] / np.maximum(said[there], 1)),
         "recall": _mean(hits[there] / actual[there]),
         "f1": _mean(2 * hits[there] / (actual[there] + said[there])),
-        "roc_auc": several_auc(truth, probable),
-        "pr_auc": _mean([area_under_pr(truth[:, k], probable[:, k]) for k in np.flatnonzero(there)]),
-        "brier": float(np.square(probable - truth).mean()),
+        "roc_auc": several_auc(real, probable),
+        "pr_auc": _mean([area_under_pr(real[:, k], probable[:, k]) for k in np.flatnonzero(there)]),
+        "brier": float(np.square(probable - real).mean()),
         "ece": _calibration(truth, probable),
     }
 

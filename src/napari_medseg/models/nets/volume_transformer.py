@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from monai.networks.nets import ViT
+from monai.networks.nets.vit import ViT
 
 HEADS = 6
 WIDER = 4
@@ -43,5 +43,5 @@ class VolumeTransformer(ViT):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return (batch, class) logits of (batch, channel, z, y, x) images."""
-        logits: torch.Tensor = super().forward(image)[0]
+        logits: torch.Tensor = super().forward(image)[0]  # type: ignore[no-untyped-call]
         return logits

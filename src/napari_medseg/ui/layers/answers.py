@@ -57,7 +57,8 @@ def add_answers(
         edge_color="#e8a33d",
         edge_width=max(min(shape[-2:]) / 200, 0.2),
         face_color="transparent",
-        text={"string": "{predicted} {sure:.2f}", "size": 10, "color": "#ffd28a", "anchor": "upper_left"},
+        # In the middle, for the axes of scans are mirrored, and what is first in the array may be last on the screen.
+        text={"string": "{predicted} {sure:.2f}", "size": 10, "color": "#ffd28a", "anchor": "center"},
         name=f"{image.name} classes",
         metadata={ANSWERS_OF: image.unique_id},
         **placed_like(image, len(shape)),
