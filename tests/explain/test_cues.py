@@ -11,7 +11,7 @@ import pytest
 from napari_medseg import io
 from napari_medseg.errors import BundleError, Cancelled, ConfigError, DataError
 from napari_medseg.explain import ExplainOptions, Explanation, explain, methods
-from napari_medseg.progress import Control, Finished, Progress
+from napari_medseg.progress import Control, Finished, Note, Progress
 from napari_medseg.volume import Volume
 
 sys.path.append(str(Path(__file__).parent))
@@ -222,6 +222,35 @@ def test_an_ensemble_is_refused():
     both = ensemble("both", [cue_segmenter(), cue_segmenter()])
     with pytest.raises(BundleError, match="one member"):
         list(explain(plane(), both, "smoothgrad", "cue", BARE))
+
+
+def test_less_at_once_where_memory_runs_out():
+    from torch import nn
+
+    from napari_medseg.models import Bundle
+
+    made = cue_classifier()
+
+    class Narrow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = made.network()
+
+        def forward(self, images):
+            if len(images) > 2:
+                raise MemoryError
+            return self.inside(images)
+
+    class Small(Bundle):
+        def network(self):
+            return Narrow()
+
+    events = list(explain(plane(), Small(made.spec, made.weights), "occlusion", "cue", QUICK))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes[-1].endswith("going on with 2 images at once.")
+    assert len(notes) == len(set(notes)), "the checks begin with what fits"
+    expected = one_map(explained(plane(), made, "occlusion", "cue", BARE))
+    np.testing.assert_allclose(one_map(events[-1].result), expected, atol=1e-5)
 
 
 @pytest.mark.gpu

@@ -24,7 +24,7 @@ from napari_medseg.explain.scenes.classification import classification_scene, li
 from napari_medseg.explain.scenes.detection import detection_scene
 from napari_medseg.explain.scenes.scene import Scene
 from napari_medseg.explain.scenes.segmentation import segmentation_scene
-from napari_medseg.explain.work import Work, maps_of, read_of, summary, total_of
+from napari_medseg.explain.work import Work, maps_of, read_of, summary, total_of, with_memory
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Volume
@@ -114,16 +114,14 @@ def _sanity(work: Work, maps: NDArray[np.float32]) -> Generator[Event, None, San
     options = work.options
     draws = options.randomisations or (DRAWS_HIDING if work.method.hides else DRAWS)
     found: dict[str, list[Stage]] = {}
-    first = summary(maps, options.per_channel)
+    first = summary(maps, work.by_channel)
     for draw in range(draws):
         # A seed of their own: the noise of a method is that of the map, and only the weights differ.
         seed = options.seed + 1 + draw
         for name, network in with_random_weights(work.network, options.sanity == "cascading", seed):
             words = f"Checking with random weights ({draw + 1} of {draws})"
             others = yield from maps_of(work, network, words, options.seed)
-            found.setdefault(name, []).append(
-                compare(first, summary(others, options.per_channel), work.scene.planar, name)
-            )
+            found.setdefault(name, []).append(compare(first, summary(others, work.by_channel), work.scene.planar, name))
     return judge([mean_of(stages) for stages in found.values()], draws)
 
 
@@ -131,10 +129,13 @@ def _curves(work: Work, maps: NDArray[np.float32]) -> Generator[Event, None, Cur
     options, scene = work.options, work.scene
     if not options.curve_steps:
         return None
-    settings = CurveSettings(options.baseline, options.curve_steps, options.seed, work.batch)
-    important = summary(maps, options.per_channel)
-    act = partial(curves_of, scene, important, work.baseline, settings, partial(_probabilities, work))
-    return (yield from work.meter.watch(act, "Deleting and inserting", passes(scene, options.curve_steps)))
+    important = summary(maps, work.by_channel)
+
+    def act(batch: int) -> Curves:
+        settings = CurveSettings(options.baseline, options.curve_steps, options.seed, batch)
+        return curves_of(scene, important, work.baseline, settings, partial(_probabilities, work))
+
+    return (yield from with_memory(work, act, "Deleting and inserting", passes(scene, options.curve_steps)))
 
 
 def _probabilities(work: Work, images: torch.Tensor, number: int) -> NDArray[np.float64]:
@@ -173,7 +174,7 @@ def _on_image(volume: Volume, work: Work, maps: NDArray[np.float32], scores: Sco
     own = work.scene.home(maps)
     axes: tuple[str, ...] = ()
     if len(own) > 1:
-        axes = ("channel",) if work.options.per_channel else ("feature",)
+        axes = ("channel",) if work.by_channel else ("feature",)
     else:
         own = own[0]
     return replace(

@@ -1,11 +1,11 @@
 """The maps of one image: all pieces, with the weights that are given."""
 
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from napari_medseg.explain.registry import Method
 from napari_medseg.explain.scenes.scene import Piece, Scene
 from napari_medseg.inference.network import is_out_of_memory
 from napari_medseg.progress import Event, Note
+
+Result = TypeVar("Result")
 
 BATCH_VALUES = 1 << 20
 """Input values of a batch."""
@@ -51,19 +53,48 @@ class Work:
         return device_of(self.network)
 
     @property
+    def by_channel(self) -> bool:
+        """Whether maps are those of the image's channels."""
+        return self.options.per_channel and "per_channel" in self.method.uses
+
+    @property
     def batch(self) -> int:
-        """Images at once, to begin with."""
+        """Images at once; fewer after memory ran out."""
+        if isinstance(reduced := self.shared.get("batch"), int):
+            return reduced
         values = self.scene.cut(self.scene.canvas, self.scene.pieces[0]).numel()
         return self.options.batch_size or max(1, min(MOST_AT_ONCE, BATCH_VALUES // values))
 
 
 def maps_of(work: Work, network: nn.Module, stage: str, seed: int) -> Generator[Event, None, NDArray[np.float32]]:
-    """Return (map, z, y, x) maps on the canvas; with smaller batches where memory runs out."""
-    batch = work.batch
+    """Return (map, z, y, x) maps on the canvas."""
+    total = len(work.scene.pieces) * work.method.passes(work.question(network, work.scene.pieces[0], work.batch))
+    return (yield from with_memory(work, lambda batch: _attribute(work, network, batch, seed), stage, total))
+
+
+def with_memory(work: Work, act: Callable[[int], Result], stage: str, total: int) -> Generator[Event, None, Result]:
+    """Do what takes images in batches; with smaller ones from then on where memory runs out.
+
+    Parameters
+    ----------
+    work : Work
+        Knows the size of batches.
+    act : callable
+        Takes it.
+    stage : str
+        What is being done.
+    total : int
+        About how many images it takes.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory for one image.
+    """
     while True:
-        total = len(work.scene.pieces) * work.method.passes(work.question(network, work.scene.pieces[0], batch))
+        batch = work.batch
         try:
-            return (yield from work.meter.watch(partial(_attribute, work, network, batch, seed), stage, total))
+            return (yield from work.meter.watch(partial(act, batch), stage, total))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -73,8 +104,9 @@ def maps_of(work: Work, network: nn.Module, stage: str, seed: int) -> Generator[
                 f"The memory of {work.device} is too small to explain one tile.",
                 "Close other programs that use it, or choose the device cpu.",
             )
-        batch = max(1, batch // 2)
-        yield Note(f"Memory ran short on {work.device}; going on with {batch} images at once.", "warning")
+        work.shared["batch"] = max(1, batch // 2)
+        text = f"Memory ran short on {work.device}; going on with {work.batch} images at once."
+        yield Note(text, "warning")
 
 
 def _attribute(work: Work, network: nn.Module, batch: int, seed: int) -> NDArray[np.float32]:
@@ -104,11 +136,11 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(states[1])
 
 
-def summary(maps: NDArray[np.float32], per_channel: bool) -> NDArray[np.float32]:
+def summary(maps: NDArray[np.float32], by_channel: bool) -> NDArray[np.float32]:
     """Return one (z, y, x) map of several: the sum of channels, or the mean magnitude of features."""
     if len(maps) == 1:
         return np.asarray(maps[0])
-    return np.asarray(maps.sum(axis=0) if per_channel else np.abs(maps).mean(axis=0))
+    return np.asarray(maps.sum(axis=0) if by_channel else np.abs(maps).mean(axis=0))
 
 
 def device_of(network: nn.Module) -> torch.device:
