@@ -166,7 +166,7 @@ class TestTrain:
         folders = ["--images", str(cases / "images"), "--labels", str(cases / "labels")]
         long = [*head, *folders, *TINY, "--set", "steps=100000", "--set", "checkpoint_seconds=0"]
         with subprocess.Popen(long, stderr=subprocess.PIPE, text=True) as training:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 200
             while not (run / "checkpoints" / "last.pt").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
             training.send_signal(signal.SIGINT)
