@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_medseg.data import BACKGROUND_VALUE
 from napari_medseg.project import Project
-from napari_medseg.ui.layers import new_labels, to_layer_tuples
+from napari_medseg.ui.layers import image_of, new_labels, to_layer_tuples
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 pytestmark = [pytest.mark.viewer, pytest.mark.slow]
@@ -65,7 +65,7 @@ def test_open_and_stored_cases_are_learnt_together_and_the_command_repeats_it(
     strokes(beside.data)
     viewer.add_layer(beside)
     train.paint.choice.choose(labels)
-    assert train.image.layer == scribbled
+    assert train.image.layer == image_of(labels, viewer.layers)
     items = [train.others.list.item(row) for row in range(train.others.list.count())]
     assert [(item.text(), item.checkState() == Qt.CheckState.Checked) for item in items] == [
         (beside.name, False),
