@@ -83,7 +83,7 @@ def fitted_strides(sizes: NDArray[np.float64]) -> tuple[int, ...]:
     --------
     >>> fitted_strides(np.full((9, 2), 30.0)), fitted_strides(np.full((9, 3), 4.0))
     ((8,), (2,))
-    >>> fitted_strides(np.array([[10.0, 10], [600, 600]]))
+    >>> fitted_strides(np.repeat([[10.0, 10], [600, 600]], 9, axis=0))
     (4, 8, 16, 32)
     """
     dims = sizes.shape[1]
