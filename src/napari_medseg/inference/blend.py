@@ -13,11 +13,13 @@ from itertools import product
 import torch
 
 from napari_medseg.inference.adding import Term, add
-from napari_medseg.inference.margins import Cell, Line, Margins, margins_of
+from napari_medseg.inference.margins import Cell, Interval, Line, Margins, margins_of
 from napari_medseg.inference.tiling import Box3, Shape3, TilePlan, TilingRule
 
-MARGIN_BYTES = 1 << 30
+MARGIN_BYTES = 1 << 29
 """Margins in memory on the CPU; more wait in files."""
+ROOM_BYTES = 1 << 28
+"""Memory of a block that is kept for the next; more would stand beside what the network needs."""
 KEPT_WEIGHTS = 32
 """Sums of weights that are kept, since most blocks have the same."""
 WORTH_COMPILING = 1 << 26
@@ -117,17 +119,33 @@ class Blender:
     def _blend(self, place: Shape3, logits: torch.Tensor) -> Block:
         """Return the block that the tile at `place` completes. The logits are overwritten."""
         logits = logits.to(self._device, torch.float32)
-        first, halo, (box, inner) = self._start(place), self._halo, self._boxes(place)
+        halo, (box, inner) = self._halo, self._boxes(place)
         total = self._sum_of_weights(place)
         # Without room before the block its sums can take the place of the tile's own values.
         room = self._room([n + more for n, more in zip(total.shape, halo, strict=True)]) if any(halo) else logits
-        z, y, x = place
+        for interval in self._z.intervals[place[0]]:
+            # A part at a time, so that not all margins of the tile are in memory at once.
+            terms = self._terms(place, interval, room, total)
+            self._add(logits, terms)
+            for term in terms:
+                if term.total is not None and term.before is not None:
+                    self._margins.free(term.before)
+            self._store(place, interval)
+        self._next = next(self._waiting, None)
+        own = tuple(slice(rows.start + more, rows.stop + more) for rows, more in zip(inner, halo, strict=True))
+        start = (rows.start - a.start - more for rows, a, more in zip(box, inner, halo, strict=True))
+        corner_z, corner_y, corner_x = start
+        return Block(box, room[(slice(None), *own)], room=Room(room, (corner_z, corner_y, corner_x)))
+
+    def _terms(self, place: Shape3, interval: Interval, room: torch.Tensor, total: torch.Tensor) -> list[Term]:
+        """Return what the tile at a place adds to its cells in a stretch of z."""
+        (z, y, x), first = place, self._start(place)
         block = set(product(self._z.blocks[z], self._y.blocks[y], self._x.blocks[x]))
         terms = []
-        for cell in product(self._z.intervals[z], self._y.intervals[y], self._x.intervals[x]):
+        for cell in product((interval,), self._y.intervals[y], self._x.intervals[x]):
             part, before = _within(cell, first), self._margins.take(cell)
             if cell in block:
-                at_z, at_y, at_x = (rows.start + more for rows, more in zip(part, halo, strict=True))
+                at_z, at_y, at_x = (rows.start + more for rows, more in zip(part, self._halo, strict=True))
                 terms.append(Term(part, before, room, (at_z, at_y, at_x), total))
                 continue
             out = before
@@ -135,15 +153,7 @@ class Blender:
                 out = self._margins.room((self._classes, *(b - a for a, b in cell)), self._device)
             terms.append(Term(part, before, out, (0, 0, 0)))
             self._margins.put(cell, out)
-        self._add(logits, terms)
-        for term in terms:
-            if term.total is not None and term.before is not None:
-                self._margins.free(term.before)
-        self._advance(place)
-        own = tuple(slice(rows.start + more, rows.stop + more) for rows, more in zip(inner, halo, strict=True))
-        start = (rows.start - a.start - more for rows, a, more in zip(box, inner, halo, strict=True))
-        corner_z, corner_y, corner_x = start
-        return Block(box, room[(slice(None), *own)], room=Room(room, (corner_z, corner_y, corner_x)))
+        return terms
 
     def _add(self, tile: torch.Tensor, terms: list[Term]) -> None:
         if not self._compiled:
@@ -156,7 +166,7 @@ class Blender:
     def _room(self, shape: list[int]) -> torch.Tensor:
         """Return a (class, z, y, x) tensor of any values; memory that is new takes longer than the sums."""
         size = self._classes * math.prod(shape)
-        if not len(self._memory):
+        if not len(self._memory) and 4 * size <= ROOM_BYTES:
             self._memory = torch.empty(size, device=self._device)
         # The last blocks of a line are larger; to keep as much for all of them would double what is needed.
         memory = self._memory[:size] if size <= len(self._memory) else torch.empty(size, device=self._device)
@@ -207,7 +217,9 @@ class Blender:
                 part = _within(cell, first)
                 logits[(slice(None), *part)] = sums / total[part]
                 self._margins.free(sums)
-        self._advance(place)
+        for interval in self._z.intervals[z]:
+            self._store(place, interval)
+        self._next = next(self._waiting, None)
         box, inner = self._boxes(place)
         return Block(box, None if logits is None else logits[(slice(None), *inner)], whole=len(known) == len(cells))
 
@@ -236,18 +248,16 @@ class Blender:
             self._weights[shape, tiles] = total
         return self._weights[shape, tiles]
 
-    def _advance(self, place: Shape3) -> None:
-        """Store what later layers and rows of tiles need, and go on to the next place."""
+    def _store(self, place: Shape3, interval: Interval) -> None:
+        """Store what later layers and rows of tiles need of a stretch of z."""
         z, y, x = place
-        if self._store_layers:
-            later = [i for i in self._z.intervals[z] if i.start >= self._z.stops[z]]
-            for cell in product(later, self._y.blocks[y], self._x.blocks[x]):
+        if self._store_layers and interval.start >= self._z.stops[z]:
+            for cell in product((interval,), self._y.blocks[y], self._x.blocks[x]):
                 self._margins.settle(cell)
         if self._store_rows:
             later = [i for i in self._y.intervals[y] if i.start >= self._y.stops[y]]
-            for cell in product(self._z.intervals[z], later, self._x.blocks[x]):
+            for cell in product((interval,), later, self._x.blocks[x]):
                 self._margins.settle(cell)
-        self._next = next(self._waiting, None)
 
 
 def _within(cell: Cell, first: Shape3) -> Box3:

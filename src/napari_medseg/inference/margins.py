@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_medseg.inference.tiling import TilePlan
 
 
-FREE_BYTES = 1 << 28
+FREE_BYTES = 1 << 26
 """Memory of finished sums that is kept to be used again."""
 
 
