@@ -113,7 +113,7 @@ def _surface(
         padded = ndimage.gaussian_filter(padded, sigma, mode="constant", truncate=REACH)
         if padded.max() <= 0.5:
             return None
-    points, faces, _, _ = marching_cubes(padded, 0.5, allow_degenerate=True)  # type: ignore[no-untyped-call]
+    points, faces, _, _ = marching_cubes(padded, 0.5, allow_degenerate=True)
     vertices = grid @ (points - around + np.asarray(start))
     # scikit-image's triangles face outwards where the array's axes are left-handed, as (z, y, x) usually are.
     turned = np.linalg.det(grid.affine[:3, :3]) > 0

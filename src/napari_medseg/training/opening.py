@@ -64,7 +64,7 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     augmentation = Augmentation(flip_axes(spec, train), train.geometry, train.intensity)
     targets = [held_out.training_target(sample) for sample in samples]
     teaching, started = None, time.monotonic()
-    if train.teacher and config.init is None and any((target == UNLABELLED).any() for target in targets):
+    if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):
         teaching = yield from teach(cases, held_out, spec, task, train, control)
     taught_seconds = time.monotonic() - started
     if teaching is not None:

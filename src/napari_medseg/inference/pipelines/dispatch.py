@@ -67,6 +67,7 @@ def _only(output: Output, inside: NDArray[np.bool_]) -> Output:
         return LabelMap(np.where(inside, output.labels, 0).astype(output.labels.dtype), output.classes)
     if isinstance(output, UncertaintyMap):
         return UncertaintyMap(np.where(inside, output.uncertainty, np.float32(0)))
+    assert isinstance(output, ProbabilityMap)
     probabilities = np.where(inside, output.probabilities, np.float32(0))
     probabilities[0][~inside] = 1
     return ProbabilityMap(probabilities, output.classes)

@@ -190,6 +190,7 @@ def _on_the_whole(output: Output, prepared: Prepared) -> Output:
         return LabelMap(paste(output.labels, np.zeros(whole.shape, output.labels.dtype)), output.classes)
     if isinstance(output, UncertaintyMap):
         return UncertaintyMap(paste(output.uncertainty, np.zeros(whole.shape, np.float32)))
+    assert isinstance(output, ProbabilityMap)
     certain = np.zeros((len(output.classes), *whole.shape), np.float32)
     certain[0] = 1
     return ProbabilityMap(paste(output.probabilities, certain), output.classes)

@@ -163,6 +163,6 @@ def _filled(region: Region, grid: Geometry) -> tuple[dict[int, NDArray[np.bool_]
             outside += 1
             continue
         index = grid.to_index(contour)
-        rows, columns = polygon(index[:, 1], index[:, 2], grid.shape[1:])  # type: ignore[no-untyped-call]
+        rows, columns = polygon(index[:, 1], index[:, 2], grid.shape[1:])
         planes.setdefault(k, np.zeros(grid.shape[1:], bool))[rows, columns] ^= True
     return planes, outside

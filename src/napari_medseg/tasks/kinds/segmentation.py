@@ -42,7 +42,8 @@ class Segmentation:
         overlap, predicted, reference, (entropy, *_) = sums
         dice = (2 * overlap + SMOOTH) / (predicted + reference + SMOOTH)
         present = reference > 0
-        return entropy / count + 1 - (dice * present).sum() / present.sum()
+        loss: torch.Tensor = entropy / count + 1 - (dice * present).sum() / present.sum()
+        return loss
 
     def overlaps(self, predicted: NDArray[np.integer], target: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
         """Return (class, 3) counts that add up over images: voxels of intersection, prediction and reference.

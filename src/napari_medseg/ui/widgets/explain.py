@@ -31,6 +31,8 @@ from napari_medseg.ui.widgets.section import reveal, rows, scrolling
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
 TARGET = "napari_medseg.explain.jobs:explain_volume"
@@ -97,7 +99,7 @@ class ExplainWidget(QWidget):
             options = self.setup.options(self.device.device)
             if (box := self.region.box(image)) is not None:
                 options = options.model_copy(update={"region": box})
-            volumes = {"image": partial(image_volume, image)}
+            volumes: dict[str, Callable[[], Volume]] = {"image": partial(image_volume, image)}
             if (mask := self.region.mask(image)) is not None:
                 volumes["region"] = mask
             what = (self.setup.method.name, self.setup.target, options.model_dump(mode="json"))

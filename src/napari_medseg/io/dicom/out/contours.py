@@ -42,7 +42,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[Polygon]:
 
 
 def _rings(inside: NDArray[np.uint8]) -> list[Polygon]:
-    return find_contours(inside, 0.5, fully_connected="low")  # type: ignore[no-untyped-call, no-any-return]
+    return find_contours(inside, 0.5, fully_connected="low")  # type: ignore[no-any-return]
 
 
 def _is_hole(ring: Polygon, mask: NDArray[np.bool_]) -> bool:
