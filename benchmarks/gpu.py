@@ -165,7 +165,8 @@ def gradient_of(scene: Scene, device: str, precision: str, tiles: torch.Tensor) 
     learner = Learner(scene.spec, task_named("segmentation"), config, torch.device(device))
     learner.network.load_state_dict(scene.bundle.state_dict())
     target = (tiles[:, 0] > 0).long() + (tiles[:, 0] > 1).long()
-    learner._backward(Batch(tiles, target), teacher=0.0)
+    batch = Batch(tiles, target)
+    learner._backward(learner._forward(batch), batch, teacher=0.0)
     return torch.cat([p.grad.flatten().cpu() for p in learner.network.parameters() if p.grad is not None])
 
 

@@ -40,6 +40,6 @@ def test_runs_are_scored_on_the_test_part_and_averaged(medmnist, tmp_path):
 def test_the_protocol_is_the_published_network(medmnist):
     import argparse
 
-    wanted = argparse.Namespace(protocol=True, device="cpu", minutes=None, epochs=100)
+    wanted = argparse.Namespace(protocol=True, device="cpu", minutes=None, epochs=100, set=None)
     config = medmnist.settings(wanted, 2)
     assert (config.architecture, config.width, config.epochs, config.seed) == ("resnet18_small", 64, 100, 2)

@@ -213,7 +213,7 @@ class TestTrain:
         assert is_clear(command(*train, "--images", images, "--labels", out / "no"), "no")
         assert is_clear(command(*train, "--images", images, "--labels", images), "not a label map")
         assert is_clear(command(*train, "--resume"), "--images")
-        assert is_clear(command("train", "detection", "--out", out), "detection")
+        assert is_clear(command("train", "detection", "--out", out), "--images")
         (empty / "other.nii.gz").write_bytes((labels / "case0.nii.gz").read_bytes())
         assert is_clear(command(*train, "--images", images, "--labels", empty), "other.nii.gz", "1 of 1")
 
