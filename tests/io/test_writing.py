@@ -138,6 +138,8 @@ def test_a_mapped_volume_keeps_every_field(tmp_path: Path) -> None:
             np.testing.assert_array_equal(mine["time"], theirs["time"])
         elif field.name == "data":
             np.testing.assert_array_equal(mine, theirs)
+        elif field.name == "path":
+            assert theirs == tmp_path / "volume.medvol"
         else:
             assert mine == theirs, field.name
 
