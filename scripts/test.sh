@@ -28,12 +28,15 @@ if (($#)); then exec "${run[@]}" "$@"; fi
 # The windows wait more than they compute, so they share the machine with everything else. Each part in a process of its own:
 # loading torch beside Mesa's OpenGL would end it.
 parts=$(mktemp -d)
-trap 'rm -rf "$parts"' EXIT
-COVERAGE_FILE=$parts/.coverage.rest "${run[@]}" --cov --cov-report= --ignore=tests/ui >"$parts/rest" 2>&1 &
+set -m # in a process group of its own, or it would ignore the interrupts that some tests send
+COVERAGE_FILE=$parts/.coverage.rest "${run[@]}" --cov --cov-report= --ignore=tests/ui >"$parts/rest" 2>&1 </dev/null &
+rest=$!
+set +m
+trap 'kill -- "-$rest" 2>/dev/null || true; rm -rf "$parts"' EXIT
 failed=0
 echo "== pytest tests/ui"
 COVERAGE_FILE=$parts/.coverage.windows "${run[@]}" --cov --cov-report= tests/ui || failed=1
-wait $! || failed=1
+wait "$rest" || failed=1
 echo "== pytest, all else"
 cat "$parts/rest"
 "$bin/coverage" combine --quiet --keep --data-file=.coverage "$parts"/.coverage.*
