@@ -154,7 +154,7 @@ def test_a_model_goes_to_the_library_and_to_a_folder(
 def test_a_learning_rate_is_proposed_with_its_curve(train, scribbled, set_up, settle, click):
     set_up(train, steps=2)
     before = train.setup.advanced.values().learning_rate
-    click(train.setup.rate.button)
+    train.setup.rate.button.click()
     settle(lambda: train.setup.rate.plot.isVisibleTo(train.setup.rate), 120)
     rate = train.setup.advanced.values().learning_rate
     assert rate != before

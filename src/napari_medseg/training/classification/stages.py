@@ -54,7 +54,7 @@ def free_stages(freeze: str, stages: int, done: float) -> int:
     Examples
     --------
     >>> [free_stages("staged", 6, done) for done in (0, 0.19, 0.2, 0.35, 0.49, 0.5, 1)]
-    [1, 1, 2, 4, 5, 6, 6]
+    [1, 1, 2, 3, 5, 6, 6]
     """
     if freeze == "none":
         return stages
