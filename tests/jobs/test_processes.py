@@ -111,6 +111,8 @@ def test_ctrl_c_in_the_terminal_leaves_the_worker_to_the_viewer(tmp_path: Path) 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a terminal's programs hear interrupts, also where these tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as viewer:
         assert viewer.stdout is not None
         viewer.stdout.readline()
