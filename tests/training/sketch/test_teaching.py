@@ -130,3 +130,16 @@ def test_resumed_with_a_teacher_it_ends_as_if_nothing_had_happened(make_run: Mak
     list(train(parts, resume=True))
     one, other = (torch.load(run.last, weights_only=True)["network"] for run in (whole, parts))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_erased_strokes_leave_the_sketch_as_it_was(make_run: MakeRun) -> None:
+    session = opened(make_run(teacher=True, hold_out=0))
+    (case,) = session.cases
+    before = {key: value.clone() for key, value in taught(session).network.state_dict().items()}
+    # first all but one class, then that as well
+    for erased in ([0, 1], [2]):
+        case.sample.target[np.isin(case.sample.target, erased)] = UNLABELLED
+        for fresh in (False, True):
+            taught(session).relearn(session.cases, 0, fresh)
+        after = taught(session).network.state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)

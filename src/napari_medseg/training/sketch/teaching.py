@@ -6,6 +6,7 @@ the teacher's word counts less from step to step.
 """
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -63,9 +64,13 @@ class Teaching:
         return np.where(target == UNLABELLED, self.answers[number], target)
 
     def relearn(self, cases: Sequence[LoadedCase], seed: int, fresh: bool) -> None:
-        """Let the pixel classifier, not its answers, learn from all that is painted by now, held out or not."""
-        lesson = prepare_lesson(self.features, [case.sample.target for case in cases], seed)
-        fit(self.network, lesson, len(self.spec.classes), seed, fresh)
+        """Let the pixel classifier, not its answers, learn from all that is painted by now, held out or not.
+
+        It stays as it is where too little is left: whoever erases strokes must not end the training.
+        """
+        with suppress(DataError):
+            lesson = prepare_lesson(self.features, [case.sample.target for case in cases], seed)
+            fit(self.network, lesson, len(self.spec.classes), seed, fresh)
 
 
 def sketch_spec(spec: ModelSpec, grid: ModelGrid) -> ModelSpec:
