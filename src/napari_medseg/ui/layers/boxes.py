@@ -63,7 +63,7 @@ def show_boxes(
     if boxes.axes == 3:
         parts.append(("boxes in 3D", *_frames(boxes)))
     made = []
-    for kind, (drawn, owners) in ((kind, (drawn, owners)) for kind, drawn, owners in parts):
+    for kind, drawn, owners in parts:
         look = _look(boxes, numbers, owners, picked, volume.spatial_shape, kind == "boxes")
         made.append(_shown(viewer, image, kind, drawn, look))
     show_for_dimensions(viewer, made)

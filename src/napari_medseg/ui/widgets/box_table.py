@@ -57,6 +57,11 @@ class BoxTable(QTableWidget):
         rows = sorted({index.row() for index in self.selectedIndexes()})
         return [self._number(row) for row in rows]
 
+    @property
+    def order(self) -> list[int]:
+        """Numbers of all boxes, as the table is sorted."""
+        return [self._number(row) for row in range(self.rowCount())]
+
     def show_boxes(self, review: Review, numbers: Sequence[int], geometry: Geometry | None) -> None:
         """Show some boxes of a review; those that were selected stay so.
 

@@ -234,7 +234,7 @@ class ReviewPane(QWidget):
 
     def _following(self, numbers: list[int]) -> int | None:
         """Return the box that comes after the selected ones in the table."""
-        order = [self.table._number(row) for row in range(self.table.rowCount())]
+        order = self.table.order
         last = max((order.index(number) for number in numbers if number in order), default=-1)
         return next((number for number in order[last + 1 :] if number not in numbers), None)
 
