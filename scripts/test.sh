@@ -29,13 +29,13 @@ if (($#)); then exec "${run[@]}" "$@"; fi
 # loading torch beside Mesa's OpenGL would end it.
 parts=$(mktemp -d)
 set -m # in a process group of its own, or it would ignore the interrupts that some tests send
-COVERAGE_FILE=$parts/.coverage.rest "${run[@]}" --cov --cov-report= --ignore=tests/ui >"$parts/rest" 2>&1 </dev/null &
+COVERAGE_FILE=$parts/.coverage.rest "${run[@]}" --cov --cov-report= --cov-fail-under=0 --ignore=tests/ui >"$parts/rest" 2>&1 </dev/null &
 rest=$!
 set +m
 trap 'kill -- "-$rest" 2>/dev/null || true; rm -rf "$parts"' EXIT
 failed=0
 echo "== pytest tests/ui"
-COVERAGE_FILE=$parts/.coverage.windows "${run[@]}" --cov --cov-report= tests/ui || failed=1
+COVERAGE_FILE=$parts/.coverage.windows "${run[@]}" --cov --cov-report= --cov-fail-under=0 tests/ui || failed=1
 wait "$rest" || failed=1
 echo "== pytest, all else"
 cat "$parts/rest"
