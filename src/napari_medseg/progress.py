@@ -81,6 +81,15 @@ class Preview(Event):
     labels: "NDArray[np.integer]"
     """(rows, columns) label values as in the sample's classes; 0 is background."""
     step: int
+    doubt: "NDArray[np.uint8] | None" = None
+    """(rows, columns) uncertainty of the labels, from 0 for sure to 255; None where it is not known."""
+    shown: str = ""
+    """What gave the labels and why, in a few words for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed(Preview):
+    """The same of a slice that nobody looks at, to find out where to look next; doubt includes disagreement."""
 
 
 @dataclass(frozen=True, slots=True)

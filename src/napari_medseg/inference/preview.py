@@ -1,5 +1,7 @@
 """The labels of one slice, from the tiles that touch it: what a training shows while it runs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from torch import nn
 
 from napari_medseg.device import Precision
 from napari_medseg.inference.blend import Blender
-from napari_medseg.inference.decode import class_values
+from napari_medseg.inference.decode import class_values, entropy
 from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.preprocess import ModelGrid
 from napari_medseg.inference.resample import AxisWeights, axis_weights
@@ -17,10 +19,35 @@ from napari_medseg.inference.unblock import winners_of
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import OVERLAP, tiles_at_once
 
+UTMOST = 255
+"""Doubt of a voxel where all classes are as likely."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceAnswer:
+    """What a model says of one slice, in the image's own axis order."""
+
+    labels: NDArray[np.unsignedinteger]
+    """(rows, columns) class values."""
+    doubt: NDArray[np.uint8]
+    """(rows, columns) uncertainty, from 0 for sure to 255."""
+
 
 def predict_slice(
     network: nn.Module, grid: ModelGrid, spec: ModelSpec, axis: int, index: int, precision: Precision = "float32"
 ) -> NDArray[np.unsignedinteger]:
+    """Return the labels of one slice of an image; see `answer_slice`."""
+    return answer_slice(network, grid, spec, (axis, index), precision).labels
+
+
+def answer_slice(
+    network: nn.Module,
+    grid: ModelGrid,
+    spec: ModelSpec,
+    place: tuple[int, int],
+    precision: Precision = "float32",
+    overlap: float = OVERLAP,
+) -> SliceAnswer:
     """Predict one slice of an image.
 
     Across the slice there is one layer of tiles, with the slice in its middle, so the labels may differ from those of
@@ -34,35 +61,59 @@ def predict_slice(
         The prepared image.
     spec : ModelSpec
         What the network gives.
-    axis : int
-        Axis of the image's own array that the slice is perpendicular to.
-    index : int
-        Array index of the slice along `axis`.
+    place : tuple of int
+        Axis of the image's own array that the slice is perpendicular to, and its index along that axis.
     precision : {"float32", "bfloat16", "auto"}
         Number format of the network's arithmetic.
+    overlap : float
+        Of neighbouring tiles, as a share of their edges; less is faster and less accurate between tiles.
 
     Returns
     -------
-    (rows, columns) unsigned integer array
-        Label values of the slice ``image[..., index, ...]``, in the image's own axis order.
+    SliceAnswer
+        Of the slice ``image[..., index, ...]``.
     """
-    across, position = grid.placement.grid_slice(axis, index)
+    across, position = grid.placement.grid_slice(*place)
     weights = _weights(grid)
     if weights is not None:
         position = round(float(weights[across].lower[position] + weights[across].weight[position]))
-    logits = _slice_logits(network, grid, spec, across, position, precision)
+    logits = _slice_logits(network, grid, spec, (across, position), precision, overlap)
     if weights is not None:
         for kept in sorted({0, 1, 2} - {across}):
             logits = weights[kept].along(logits.double(), kept + 1).float()
-    values = class_values(winners_of(spec)(logits), spec.classes)
-    own = grid.placement.from_grid(values)
-    return np.ascontiguousarray(own if own.ndim == 2 else own.take(0, axis=axis))
+    return answer_of(logits, grid, spec, place[0])
+
+
+def answer_of(logits: torch.Tensor, grid: ModelGrid, spec: ModelSpec, axis: int) -> SliceAnswer:
+    """Return the answer that logits give.
+
+    Parameters
+    ----------
+    logits : (class, z, y, x) tensor
+        One voxel across the slice, on the grid of the image before resampling, on the CPU.
+    grid : ModelGrid
+        The prepared image.
+    spec : ModelSpec
+        What the network gives.
+    axis : int
+        Axis of the image's own array that the slice is perpendicular to.
+    """
+    if spec.output == "regions":
+        doubt = torch.stack([entropy(torch.stack([-region, region]) / 2) for region in logits]).amax(dim=0)
+    else:
+        doubt = entropy(logits)
+    maps = class_values(winners_of(spec)(logits), spec.classes), (doubt * UTMOST).round().to(torch.uint8).numpy()
+    labels, unsure = (grid.placement.from_grid(values) for values in maps)
+    if labels.ndim == 3:
+        labels, unsure = labels.take(0, axis=axis), unsure.take(0, axis=axis)
+    return SliceAnswer(np.ascontiguousarray(labels), np.ascontiguousarray(unsure))
 
 
 def _slice_logits(
-    network: nn.Module, grid: ModelGrid, spec: ModelSpec, across: int, position: int, precision: Precision
+    network: nn.Module, grid: ModelGrid, spec: ModelSpec, place: tuple[int, int], precision: Precision, overlap: float
 ) -> torch.Tensor:
-    """Return the (class, z, y, x) logits, with one voxel along `across`."""
+    """Return the (class, z, y, x) logits of a place on the grid, with one voxel across it."""
+    across, position = place
     tile = tile_of(spec)
     size, depth = grid.shape[across], tile[across]
     start = min(max(position - depth // 2, 0), max(size - depth, 0))
@@ -75,7 +126,7 @@ def _slice_logits(
         )
         return grid.read((z, y, x))
 
-    plan = plan_tiles(shape, tile, OVERLAP)
+    plan = plan_tiles(shape, tile, overlap)
     run = Runner(network, next(network.parameters()).device, precision, spec.dims == 2)
     batches = Batches(run, tiles_at_once(spec))
     blender = Blender(plan, spec.outputs, run.device)

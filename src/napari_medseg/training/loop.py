@@ -79,6 +79,7 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
                 yield from session.plan()
                 yield from session.save()
                 yield from session.preview()
+                yield from session.survey()
         except Cancelled:
             yield from finish(session, cancelled=True)
             raise

@@ -30,6 +30,16 @@ class ShowSlice(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class LookAround(Message):
+    """The user wants to know where to look next: slices all over a volume are surveyed from now on."""
+
+    sample: str
+    """Identifier of the case."""
+    axis: int
+    """Axis of the image's own array that the slices are perpendicular to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Message):
     """End the training now, write the model from the best weights, and finish as usual.
 

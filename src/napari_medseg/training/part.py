@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_medseg.data.grid import GridMap
 from napari_medseg.inference.pipelines.nnunet import Prepared
+from napari_medseg.inference.preview import SliceAnswer
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,23 @@ class Part:
         )
         return GridMap(self.shape, part.axes, (z, y, x))
 
-    def slice_of(
-        self, axis: int, index: int, predict: Callable[[int], NDArray[np.unsignedinteger]]
-    ) -> NDArray[np.unsignedinteger]:
-        """Return the labels of a slice of the whole, background outside of the part.
+    def slice_of(self, place: tuple[int, int], predict: Callable[[tuple[int, int]], SliceAnswer]) -> SliceAnswer:
+        """Return what is said of a slice of the whole: certain background outside of the part.
 
         Parameters
         ----------
-        axis, index : int
-            Of the slice in the whole array; a plane is its own only slice.
+        place : tuple of int
+            Axis and index of the slice in the whole array; a plane is its own only slice.
         predict : callable
-            Returns the (rows, columns) labels of the part's slice at an index along `axis`.
+            Returns the answer for the part's slice at such a place.
         """
+        axis, index = place
         planar = len(self.shape) == 2
-        whole = np.zeros([n for k, n in enumerate(self.shape) if planar or k != axis], np.uint16)
+        shape = [n for k, n in enumerate(self.shape) if planar or k != axis]
+        whole = SliceAnswer(np.zeros(shape, np.uint16), np.zeros(shape, np.uint8))
         rows = self.box[axis]
         if planar or rows.start <= index < rows.stop:
             inside = tuple(part for k, part in enumerate(self.box) if planar or k != axis)
-            whole[inside] = predict(index if planar else index - rows.start)
+            found = predict((axis, index if planar else index - rows.start))
+            whole.labels[inside], whole.doubt[inside] = found.labels, found.doubt
         return whole

@@ -4,28 +4,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_medseg import processes
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import ConfigError, MedsegError
-from napari_medseg.inference.preview import predict_slice
+from napari_medseg.inference.preview import SliceAnswer
 from napari_medseg.models import ModelSpec
-from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Saved, Step
+from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Saved, Step, Surveyed
 from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
+from napari_medseg.training.looking import Onlooker, Survey
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
+from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
-from napari_medseg.training.sketch.plane import plane_labels
 from napari_medseg.training.sketch.teaching import Teaching
 from napari_medseg.training.validation import Score, Validator
 
@@ -75,6 +73,8 @@ class Session:
     """Whether the user ended the training."""
     view: ShowSlice | None = None
     """The slice to show."""
+    around: Survey = field(default_factory=Survey)
+    """The slices to look at, beside that one."""
     _painted_since: bool = False
     """Whether there are strokes that the pixel classifier in view does not know."""
     _preview_due: float = 0.0
@@ -84,6 +84,9 @@ class Session:
     _loss_steps: int = 0
     _durations: list[float] = field(default_factory=list)
     _validation_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._onlooker = Onlooker(self.learner.network, self.spec, self.config.precision, self.teaching)
 
     @property
     def finished(self) -> bool:
@@ -121,6 +124,7 @@ class Session:
             self.clock.skip(PAUSE_POLL_SECONDS)
             yield from self._read_messages(control)
             yield from self.preview()
+            yield from self.survey()
         if not self.stopped:
             control.checkpoint()
 
@@ -131,6 +135,8 @@ class Session:
                 self.stopped = True
             elif isinstance(message, ShowSlice):
                 self.view = message
+            elif isinstance(message, LookAround):
+                self._look_around(message)
             elif isinstance(message, LabelsChanged):
                 changed.append(message)
         for number, case in enumerate(self.cases):
@@ -229,25 +235,49 @@ class Session:
         started = time.monotonic()
         if self.view is None or not self.config.preview_hz or started < self._preview_due:
             return
-        case = next((case for case in self.cases if case.case.id == self.view.sample), None)
-        if case is not None and self._exists(case, self.view):
-            axis, index = self.view.axis, self.view.index
-            if self.teacher_is_better and self.teaching is not None:
-                if self._painted_since:
-                    self.teaching.relearn(self.cases, self.config.seed, fresh=False)
-                    self._painted_since = False
-                teaching, features = self.teaching, self.teaching.features[self.cases.index(case)]
-                labels = plane_labels(teaching.network, features, case.grid, teaching.spec, axis, index)
-            else:
-                network, precision = self.learner.network, self.config.precision
-
-                def predict(position: int) -> NDArray[np.unsignedinteger]:
-                    return predict_slice(network, case.grid, self.spec, axis, position, precision=precision)
-
-                labels = predict(index) if case.part is None else case.part.slice_of(axis, index, predict)
-            yield Preview(self.view.sample, axis, index, labels, self.state.step)
+        view = self.view
+        number = self._number(view.sample)
+        if number is not None and self._exists(self.cases[number], view):
+            found, shown = self._answer(number, (view.axis, view.index))
+            yield Preview(view.sample, view.axis, view.index, found.labels, self.state.step, found.doubt, shown)
         spent = time.monotonic() - started
         self._preview_due = started + max(1 / self.config.preview_hz, spent / PREVIEW_SHARE)
+
+    def survey(self) -> Iterator[Event]:
+        """Look at slices all over the volume, a few at a time, once the user wants to know where to look next."""
+        asked = self.around.asked
+        number = None if asked is None else self._number(asked.sample)
+        if asked is None or number is None:
+            return
+        for index in self.around.slices():
+            by_sketch = self.teacher_is_better
+            found = self._onlooker.survey(number, self.cases[number], (asked.axis, index), by_sketch)
+            yield Surveyed(asked.sample, asked.axis, index, found.labels, self.state.step, found.doubt)
+
+    def _look_around(self, message: LookAround) -> None:
+        number = self._number(message.sample)
+        if number is not None:
+            shape = self.cases[number].sample.grid.shape
+            self.around.ask(message, shape[message.axis] if message.axis < len(shape) else 0)
+
+    def _answer(self, number: int, place: tuple[int, int]) -> tuple[SliceAnswer, str]:
+        """Return what the better model says of a slice, and which one that is and why."""
+        case, teaching = self.cases[number], self.teaching
+        best = f"{max(self.state.best_score, 0):.2f}"
+        if not self.teacher_is_better or teaching is None:
+            score = teaching.score if teaching is not None else None
+            why = f": Dice {best} where strokes were held out, the sketch {score.mean:.2f}" if score else ""
+            return self._onlooker.network_says(case, place), f"network{why}"
+        if self._painted_since:
+            teaching.relearn(self.cases, self.config.seed, fresh=False)
+            self._painted_since = False
+        found = self._onlooker.sketch_says(teaching, number, case, place)
+        mean = teaching.score.mean if teaching.score is not None else 0.0
+        return found, f"sketch: Dice {mean:.2f} where strokes were held out, the network {best} so far"
+
+    def _number(self, sample: str) -> int | None:
+        """Return the number of a case by its identifier; None if there is none."""
+        return next((number for number, case in enumerate(self.cases) if case.case.id == sample), None)
 
     @staticmethod
     def _exists(case: LoadedCase, view: ShowSlice) -> bool:

@@ -12,19 +12,20 @@ from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import Cancelled, DataError, MedsegError
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
-from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved
+from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved, Surveyed
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
+from napari_medseg.training.looking import Survey
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, ShowSlice, Stop
+from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, Stop
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import FeatureCache
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
-from napari_medseg.training.sketch.plane import plane_labels
+from napari_medseg.training.sketch.plane import answer_plane
 from napari_medseg.training.sketch.scoring import score_sketch
 from napari_medseg.training.sketch.smoothing import choose_smoothing
 from napari_medseg.training.validation import Overlaps
@@ -47,6 +48,8 @@ class Sketching:
     task: Task
     network: SketchNetwork
     view: ShowSlice | None = None
+    around: Survey = field(default_factory=Survey)
+    """The slices to look at, beside that one."""
     stopped: bool = False
     fits: int = 0
     """Times that it learnt."""
@@ -76,14 +79,7 @@ class Sketching:
     def listen(self, control: Control) -> Iterator[Event]:
         """Take the user's messages; raise `Cancelled` once cancelled."""
         control.checkpoint()
-        changed: list[LabelsChanged] = []
-        for message in control.receive():
-            if isinstance(message, Stop):
-                self.stopped = True
-            elif isinstance(message, ShowSlice):
-                self.view = message
-            elif isinstance(message, LabelsChanged):
-                changed.append(message)
+        changed = self._messages(control)
         for case in self.cases:
             mine = [message for message in changed if message.sample == case.case.id]
             try:
@@ -92,6 +88,20 @@ class Sketching:
             except MedsegError as error:
                 yield Note(f"The edited labels are not used: {error}", "warning")
             self._learnt = self._learnt and not mine
+
+    def _messages(self, control: Control) -> list[LabelsChanged]:
+        """Obey the user's messages, and return those of edits."""
+        changed: list[LabelsChanged] = []
+        for message in control.receive():
+            if isinstance(message, Stop):
+                self.stopped = True
+            elif isinstance(message, ShowSlice):
+                self.view = message
+            elif isinstance(message, LookAround):
+                self._look_around(message)
+            elif isinstance(message, LabelsChanged):
+                changed.append(message)
+        return changed
 
     def learn(self, fresh: bool = False) -> Iterator[Event]:
         """Learn from the strokes as they are, if that was not done yet or has to begin anew."""
@@ -127,12 +137,34 @@ class Sketching:
         """Show the slice that the user looks at, if it would look different."""
         if self.view is None or not self.fits or self._shown == (self.view, self.fits):
             return
-        number = next((k for k, case in enumerate(self.cases) if case.case.id == self.view.sample), None)
-        if number is not None and self._exists(self.cases[number], self.view):
-            axis, index = self.view.axis, self.view.index
-            labels = plane_labels(self.network, self._features[number], self.cases[number].grid, self.spec, axis, index)
-            yield Preview(self.view.sample, axis, index, labels, self.fits)
-        self._shown = (self.view, self.fits)
+        view = self.view
+        number = self._number(view.sample)
+        if number is not None and self._exists(self.cases[number], view):
+            grid, place = self.cases[number].grid, (view.axis, view.index)
+            found = answer_plane(self.network, self._features[number], grid, self.spec, place)
+            yield Preview(view.sample, *place, found.labels, self.fits, found.doubt, "sketch")
+        self._shown = (view, self.fits)
+
+    def survey(self) -> Iterator[Event]:
+        """Look at slices all over the volume, a few at a time, once the user wants to know where to look next."""
+        asked = self.around.asked
+        number = None if asked is None else self._number(asked.sample)
+        if asked is None or number is None or not self.fits:
+            return
+        for index in self.around.slices():
+            grid, place = self.cases[number].grid, (asked.axis, index)
+            found = answer_plane(self.network, self._features[number], grid, self.spec, place, keep=False)
+            yield Surveyed(asked.sample, *place, found.labels, self.fits, found.doubt)
+
+    def _look_around(self, message: LookAround) -> None:
+        number = self._number(message.sample)
+        if number is not None:
+            shape = self.cases[number].grid.placement.shape
+            self.around.ask(message, shape[message.axis] if message.axis < len(shape) else 0)
+
+    def _number(self, sample: str) -> int | None:
+        """Return the number of a case by its identifier; None if there is none."""
+        return next((number for number, case in enumerate(self.cases) if case.case.id == sample), None)
 
     def measure(self) -> Measurement:
         """Return what the score is worth."""
@@ -192,7 +224,7 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
     sketching : Sketching
         What `napari_medseg.training.sketch.opening` made.
     control : Control
-        Cancels, and passes `LabelsChanged`, `ShowSlice` and `Stop`.
+        Cancels, and passes `LabelsChanged`, `ShowSlice`, `LookAround` and `Stop`.
     live : bool
         Whether somebody paints and watches.
 
@@ -215,6 +247,7 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
             yield from sketching.show()
             yield from sketching.settle()
             yield from sketching.show()
+            yield from sketching.survey()
             time.sleep(POLL_SECONDS)
         sketching.journal.end(sketching.fits, cancelled=False)
         yield Progress("Learning", 0, 1)

@@ -1,23 +1,24 @@
 """The labels of one slice, at once: features of that slice alone, which are kept while the user stays on it."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from napari_medseg.inference.decode import class_values
 from napari_medseg.inference.preprocess import ModelGrid
-from napari_medseg.inference.preview import predict_slice
-from napari_medseg.inference.unblock import strongest
+from napari_medseg.inference.preview import SliceAnswer, answer_of, answer_slice
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.training.sketch.features import FeatureCache
 
 
 @torch.inference_mode()
-def plane_labels(
-    network: SketchNetwork, features: FeatureCache, grid: ModelGrid, spec: ModelSpec, axis: int, index: int
-) -> NDArray[np.unsignedinteger]:
-    """Return the label values of a slice of the image's own array.
+def answer_plane(
+    network: SketchNetwork,
+    features: FeatureCache,
+    grid: ModelGrid,
+    spec: ModelSpec,
+    place: tuple[int, int],
+    keep: bool = True,
+) -> SliceAnswer:
+    """Return what the pixel classifier says of a slice of the image's own array.
 
     Parameters
     ----------
@@ -29,15 +30,15 @@ def plane_labels(
         The prepared image and the way back.
     spec : ModelSpec
         What the network gives.
-    axis, index : int
+    place : tuple of int
         Axis of the image's own array that the slice is perpendicular to, and its position.
+    keep : bool
+        Whether to keep the features: somebody looks at the slice.
     """
     if grid.resampled:
-        return predict_slice(network, grid, spec, axis, index)
-    across, position = grid.placement.grid_slice(axis, index)
+        return answer_slice(network, grid, spec, place)
+    across, position = grid.placement.grid_slice(*place)
     z, y, x = (slice(position, position + 1) if k == across else slice(0, n) for k, n in enumerate(features.shape))
-    found = features.box((z, y, x)).to(network.low.device, torch.float32)
-    logits = network.classify(found[None])[0].cpu()
-    values = class_values(strongest(logits), spec.classes)
-    own = grid.placement.from_grid(values)
-    return np.ascontiguousarray(own if own.ndim == 2 else own.take(0, axis=axis))
+    found = (features.box if keep else features.compute)((z, y, x))
+    logits = network.classify(found.to(network.low.device, torch.float32)[None])[0].cpu()
+    return answer_of(logits, grid, spec, place[0])
