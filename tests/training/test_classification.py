@@ -18,11 +18,13 @@ from napari_medseg.tasks.kinds.classification import Classification
 from napari_medseg.training import create_run, train
 from napari_medseg.training.classification import ClassificationConfig, create_classification
 from napari_medseg.training.classification.augment import Change, changed, mixed
-from napari_medseg.training.classification.images import Material, Stack, batch_numbers
+from napari_medseg.training.classification.images import Material, Stack
 from napari_medseg.training.classification.learner import ClassifierLearner
 from napari_medseg.training.classification.run import ClassificationRun
 from napari_medseg.training.classification.scoring import fitted_temperature
-from napari_medseg.training.classification.session import Session, Standing
+from napari_medseg.training.classification.session import Session
+from napari_medseg.training.scored.pace import batch_numbers
+from napari_medseg.training.scored.session import Standing
 from napari_medseg.volume import Volume
 
 QUICK = {
@@ -121,7 +123,7 @@ def test_steps_that_became_slower_are_fewer(tmp_path):
     learner = ClassifierLearner(network, content.spec, content.train, Classification(), torch.device("cpu"), False)
     session = Session(run, content, Material(images, images, ()), learner)
     session.state = Standing(planned=100, every=1, step=40, seconds=39.0)
-    list(session.score())
+    list(session._score())
     # A minute holds 57 s of training; 18 s are left, less the moment of scoring, at a second a step.
     assert 55 <= session.state.planned <= 58
 
@@ -151,7 +153,7 @@ def test_colour_images_have_three_channels_and_class_names_come_from_tables(tmp_
 def test_each_image_comes_once_per_epoch():
     seen = np.concatenate([batch_numbers(step, 10, 5, 3) for step in (2, 3)])
     assert sorted(seen) == list(range(10))
-    assert batch_numbers(2, 10, 5, 3).tolist() != batch_numbers(0, 10, 5, 3).tolist()
+    assert batch_numbers(2, 10, 5, 3) != batch_numbers(0, 10, 5, 3)
 
 
 def test_changes_follow_from_the_generator_and_keep_the_middle():

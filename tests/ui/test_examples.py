@@ -35,8 +35,8 @@ def test_slices_and_regions_come_back_from_the_files_of_a_worker(scan, tmp_path)
     regions = examples.label_regions(layer, scan)
     assert [(part.name, part.label) for part in regions] == [("scan#1", "cyst"), ("scan#2", "mass")]
     said = [Example(p.name, p.image, p.box, "ab"[k % 2]) for k, p in enumerate(parts)] + regions
-    laid = lay_out(said, tmp_path / "run")()
-    found = find_labelled(laid.folder, laid.table)
+    laid = lay_out(said)(tmp_path / "run")
+    found = find_labelled(*laid)
     assert found.classes == ("a", "b", "cyst", "mass")
     np.testing.assert_array_equal(found.pictures.get(1)[0], VALUES[1])
     # A quarter of the box's edges is added on each side.
@@ -61,8 +61,8 @@ def test_columns_of_a_table_reach_the_worker(tmp_path):
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     found = examples.labelled(tmp_path, tmp_path / "t.csv")
-    laid = lay_out(found, tmp_path / "run")()
-    again = find_labelled(laid.folder, laid.table, ["age"])
+    laid = lay_out(found)(tmp_path / "run")
+    again = find_labelled(*laid, ["age"])
     assert again.facts == (("40",), ("",))
     assert len(again.pictures.more[0]) == 1
 
@@ -71,9 +71,9 @@ def test_an_npz_file_is_taken_whole_or_not_at_all(tmp_path, scan):
     np.savez(tmp_path / "d.npz", train_images=np.zeros((2, 8, 8), np.uint8), train_labels=np.array([[0], [1]]))
     found = examples.labelled(tmp_path / "d.npz")
     assert [example.name for example in found] == ["train/0", "train/1"]
-    assert lay_out(found, tmp_path / "run")().table is None
+    assert lay_out(found)(tmp_path / "run") == (tmp_path / "d.npz", None)
     with pytest.raises(DataError, match="cannot be mixed"):
-        lay_out([*found, Example("scan", scan)], tmp_path / "run")
+        lay_out([*found, Example("scan", scan)])
 
 
 def test_answers_of_slices_are_examples_of_slices(scan):

@@ -1,12 +1,11 @@
 """What ``train``, ``predict`` and ``evaluate`` do for classification."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.cli.console import duration, follow, out, print_json, say, scores_text, table
+from napari_medseg.cli.console import follow, out, print_json, say, table
 from napari_medseg.cli.settings import build, parse
-from napari_medseg.errors import Cancelled, ConfigError, DataError
+from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.progress import Control
 
 if TYPE_CHECKING:
@@ -16,42 +15,16 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.csv"
 
 
-def train_classification(
-    folder: Path, sources: tuple[Path, Path | None] | None, init: Path | None, values: dict[str, Any]
+def create_classes(
+    folder: Path, images: Path | None, labels: Path | None, init: Path | None, values: dict[str, Any]
 ) -> None:
-    """Train in a folder: a new run on `sources`, or the run that is there.
+    """Lay out the folder of a new run."""
+    from napari_medseg.training.classification import ClassificationConfig, create_classification
 
-    Raises
-    ------
-    Cancelled
-        If the user stopped it, with how to go on.
-    """
-    from napari_medseg.training import RunFolder, train
-    from napari_medseg.training.classification import (
-        ClassificationConfig,
-        ClassificationResult,
-        create_classification,
-    )
-
-    run = RunFolder(folder)
-    if sources is not None:
-        control = Control()
-        follow(create_classification(folder, sources, build(ClassificationConfig, values), init, control), control)
-    elif run.task != "classification":
-        raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {run.task}`.")
-    control = Control()
-    try:
-        result = follow(train(run, control, resume=run.last.exists()), control)
-    except Cancelled:
-        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
-        again = f"napari-medseg train classification --out {shlex.quote(str(folder))} --resume"
-        raise Cancelled(kept, f"Go on with: {again}") from None
-    assert isinstance(result, ClassificationResult)
-    out().print(
-        f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; on held-out images: "
-        f"{scores_text(result.scores)}",
-        markup=False,
-    )
+    if images is None:
+        raise ConfigError("--images says what to train on.", "Give it, or --resume a run.")
+    config, control = build(ClassificationConfig, values), Control()
+    follow(create_classification(folder, (images, labels), config, init, control), control)
 
 
 def cross_validate(folder: Path, sources: tuple[Path, Path | None], values: dict[str, Any], folds: int) -> None:

@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.cli.console import duration, follow, out, print_json, say, scores_text, table
+from napari_medseg.cli.console import follow, out, print_json, say, table
 from napari_medseg.cli.settings import build, parse
-from napari_medseg.errors import Cancelled, ConfigError, DataError
-from napari_medseg.progress import Control, Finished
+from napari_medseg.errors import ConfigError, DataError
+from napari_medseg.progress import Control
 
 if TYPE_CHECKING:
     from napari_medseg.evaluate.detection import DetectionReport
@@ -20,44 +19,16 @@ if TYPE_CHECKING:
 PREDICTIONS, RESULTS = "predictions.csv", "predictions.json"
 
 
-def create_boxes(folder: Path, sources: tuple[Path, Path], init: Path | None, values: dict[str, Any]) -> None:
+def create_boxes(
+    folder: Path, images: Path | None, labels: Path | None, init: Path | None, values: dict[str, Any]
+) -> None:
     """Lay out the folder of a new run."""
     from napari_medseg.training.detection import DetectionConfig, create_detection
 
-    control = Control()
-    follow(create_detection(folder, sources, build(DetectionConfig, values), init, control), control)
-
-
-def train_boxes(folder: Path) -> None:
-    """Train in a run's folder, from its last checkpoint if it has one.
-
-    Raises
-    ------
-    Cancelled
-        If the user stopped it, with how to go on.
-    """
-    from napari_medseg import processes
-    from napari_medseg.training import RunFolder, train
-    from napari_medseg.training.detection import DetectionResult
-
-    run = RunFolder(folder)
-    control = Control()
-    if run.task != "detection":
-        raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {run.task}`.")
-    events = train(run, control, resume=run.last.exists())
-    if processes.rank() > 0:
-        # The first process speaks for all.
-        follow((event for event in events if isinstance(event, Finished)), control)
-        return
-    try:
-        result = follow(events, control)
-    except Cancelled:
-        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
-        again = f"napari-medseg train detection --out {shlex.quote(str(folder))} --resume"
-        raise Cancelled(kept, f"Go on with: {again}") from None
-    assert isinstance(result, DetectionResult)
-    scores = f"on held-out images: {scores_text(result.scores)}" if result.scores else "not validated"
-    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {scores}", markup=False)
+    if images is None or labels is None:
+        raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
+    config, control = build(DetectionConfig, values), Control()
+    follow(create_detection(folder, (images, labels), config, init, control), control)
 
 
 def predict_boxes(model: "Bundle", sources: list[Path], folder: Path, settings: list[str], as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """``train segmentation``."""
 
-import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,8 +8,8 @@ import typer
 
 from napari_medseg.cli import rate
 from napari_medseg.cli.console import duration, follow, out, say, scores_text
-from napari_medseg.errors import Cancelled, ConfigError
-from napari_medseg.progress import Control, Finished
+from napari_medseg.cli.scored import trained
+from napari_medseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_medseg.cli.request import Request
@@ -114,28 +114,20 @@ def classification(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
 ) -> None:
     """Train a model that tells the class of whole images; the settings are listed in its documentation."""
-    from napari_medseg.cli.classification import cross_validate, train_classification
-    from napari_medseg.cli.settings import parse
+    from napari_medseg.cli.classification import create_classes, cross_validate
+    from napari_medseg.cli.scored import settings_of, train_scored
     from napari_medseg.training import RunFolder
 
-    values = parse(settings or [])
-    # Who counts epochs does not want a clock.
-    if "epochs" in values:
-        values.setdefault("minutes", None)
-    if minutes is not None:
-        values["minutes"] = minutes
-    if resume and RunFolder(out_folder).config.exists():
-        if values or init or labels:
-            raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
-        train_classification(out_folder, None, None, {})
+    values, begins = settings_of(settings, minutes), not (resume and RunFolder(out_folder).config.exists())
+    if folds is None or not begins:
+        create = partial(create_classes, out_folder, images, labels, init, values)
+        train_scored(out_folder, "classification", create if begins else None, bool(values or init or labels))
+    elif init is not None:
+        raise ConfigError("A model that saw the images cannot be judged on them.", "Leave out --init or --folds.")
     elif images is None:
-        raise ConfigError("--images says what to train on.", "Give it, or --resume a run.")
-    elif folds is not None:
-        if init is not None:
-            raise ConfigError("A model that saw the images cannot be judged on them.", "Leave out --init or --folds.")
-        cross_validate(out_folder, (images, labels), values, folds)
+        raise ConfigError("--images says what to train on.", "Give it.")
     else:
-        train_classification(out_folder, (images, labels), init, values)
+        cross_validate(out_folder, (images, labels), values, folds)
 
 
 @commands.command()
@@ -154,29 +146,13 @@ def detection(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
 ) -> None:
     """Train a model that finds boxes; the settings are listed in its documentation."""
-    from napari_medseg import processes
-    from napari_medseg.cli.detection import create_boxes, train_boxes
-    from napari_medseg.cli.settings import parse
+    from napari_medseg.cli.detection import create_boxes
+    from napari_medseg.cli.scored import settings_of, train_scored
     from napari_medseg.training import RunFolder
 
-    values = parse(settings or [])
-    # Who counts epochs does not want a clock.
-    if "epochs" in values:
-        values.setdefault("minutes", None)
-    if minutes is not None:
-        values["minutes"] = minutes
-    with processes.joined():
-        if processes.rank() > 0:
-            pass
-        elif resume and RunFolder(out_folder).config.exists():
-            if values or init or labels:
-                raise ConfigError(f"{out_folder} goes on with the settings it began with.", "Leave out all but --out.")
-        elif images is None or labels is None:
-            raise ConfigError("--images and --labels say what to train on.", "Give both, or --resume a run.")
-        else:
-            create_boxes(out_folder, (images, labels), init, values)
-        processes.wait()
-        train_boxes(out_folder)
+    values, begins = settings_of(settings, minutes), not (resume and RunFolder(out_folder).config.exists())
+    create = partial(create_boxes, out_folder, images, labels, init, values)
+    train_scored(out_folder, "detection", create if begins else None, bool(values or init or labels))
 
 
 def train_run(folder: Path) -> None:
@@ -187,25 +163,13 @@ def train_run(folder: Path) -> None:
     Cancelled
         If the user stopped it, with how to go on.
     """
-    from napari_medseg import processes
-    from napari_medseg.training import RunFolder, TrainResult, train
+    from napari_medseg.training import RunFolder, TrainResult
 
-    control, run = Control(), RunFolder(folder)
-    events = train(run, control, resume=run.last.exists())
-    if processes.rank() > 0:
-        # The first process speaks for all.
-        follow((event for event in events if isinstance(event, Finished)), control)
-        return
-    try:
-        result = follow(events, control)
-    except Cancelled:
-        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
-        again = f"napari-medseg train segmentation --out {shlex.quote(str(folder))} --resume"
-        raise Cancelled(kept, f"Go on with: {again}") from None
-    assert isinstance(result, TrainResult)
-    _say_result(result)
-    if (place := run.load().replaces) is not None:
-        _keep(result, place)
+    result = trained(folder, "segmentation")
+    if isinstance(result, TrainResult):
+        _say_result(result)
+        if (place := RunFolder(folder).load().replaces) is not None:
+            _keep(result, place)
 
 
 def _keep(result: "TrainResult", place: Path) -> None:

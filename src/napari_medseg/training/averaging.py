@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from napari_medseg import processes
 
 MOMENTUM = 0.9
 
@@ -27,7 +30,7 @@ class Averaged:
     network : nn.Module
         On its device.
     optimizer : torch.optim.Optimizer
-        Of its parameters.
+        Of its parameters; a group may have a ``share`` of the learning rate.
     decay : float
         Of the mean per step; 0 makes it the last weights.
     """
@@ -35,6 +38,34 @@ class Averaged:
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
         self.network, self._optimizer, self._decay = network, optimizer, decay
         self.mean = copy.deepcopy(network).eval().requires_grad_(False)
+
+    def begin(self, rate: float) -> None:
+        """Forget the last gradients, and set the learning rate of each group: `rate` times its ``share``."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def descend(self, loss: torch.Tensor, clip: float, number: int) -> torch.Tensor:
+        """Take a step down the mean gradient of all processes, and return the loss; nothing if one of them has none.
+
+        Parameters
+        ----------
+        loss : scalar tensor
+            Of this process's images.
+        clip : float
+            Largest norm of the gradient; longer ones are shortened.
+        number : int
+            Steps taken before.
+        """
+        [broken] = processes.any_of(not bool(torch.isfinite(loss)))
+        if not broken:
+            loss.backward()  # type: ignore[no-untyped-call]
+            processes.average_gradients(self.network.parameters())
+            processes.average_statistics(m for m in self.network.modules() if isinstance(m, _BatchNorm) and m.training)
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+            self._optimizer.step()
+            self.average(number)
+        return loss.detach()
 
     @torch.no_grad()
     def average(self, number: int) -> None:

@@ -43,12 +43,10 @@ def _judged(run: RunFolder, control: Control, events: Iterator[Event]) -> Iterat
 
 
 def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
-    classifies = run.task == "classification"
     sketches = run.task == "segmentation" and run.load().spec.architecture == ARCHITECTURE
-    if (classifies or sketches) and processes.count() > 1:
-        alone = "Only networks for segmentation and detection are trained by several processes."
-        raise ConfigError(alone, "Start one without torchrun.")
-    if classifies:
+    if sketches and processes.count() > 1:
+        raise ConfigError("Only networks are trained by several processes.", "Start one without torchrun.")
+    if run.task == "classification":
         return train_classification(run, control, resume)
     if run.task == "detection":
         return train_detection(run, control, resume)

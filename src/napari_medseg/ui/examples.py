@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +43,6 @@ class Example:
     """Further images of the same place."""
     facts: tuple[tuple[str, str], ...] = ()
     """Other columns of its table, which may be covariates: heading and entry."""
-
-
-@dataclass(frozen=True)
-class Laid:
-    """Examples as files that a worker reads."""
-
-    folder: Path
-    """Of the images."""
-    table: Path | None
-    """Of what to look at in them; None where an npz file says it all."""
 
 
 def whole_layers(layers: Sequence[Image]) -> list[Example]:
@@ -123,8 +114,8 @@ def labelled(images: Path, table: Path | None = None) -> list[Example]:
     return [Example(*row) for row in rows]
 
 
-def lay_out(examples: Sequence[Example], folder: Path) -> Callable[[], Laid]:
-    """Return the work that writes examples where a worker can read them; to be done in a thread.
+def lay_out(examples: Sequence[Example]) -> Callable[[Path], tuple[Path, Path | None]]:
+    """Return the work that writes examples into a folder where a worker can read them; to be done in a thread.
 
     Layers are taken as they are now.
 
@@ -132,8 +123,12 @@ def lay_out(examples: Sequence[Example], folder: Path) -> Callable[[], Laid]:
     ----------
     examples : sequence of Example
         Those of an npz file must be all of it.
-    folder : Path
-        For the table and copies of layers.
+
+    Returns
+    -------
+    callable
+        Takes a folder for the table and copies of layers; returns the images, and the table of what to look at in
+        them, which is None where an npz file says it all.
 
     Raises
     ------
@@ -144,13 +139,12 @@ def lay_out(examples: Sequence[Example], folder: Path) -> Callable[[], Laid]:
     if packed:
         if len(packed) > 1 or not all(isinstance(example.image, tuple) for example in examples):
             raise DataError("Images of an npz file cannot be mixed with others.", "Clear the table, and add one kind.")
-        return lambda: Laid(packed.pop(), None)
+        return lambda _folder: (packed.pop(), None)
     layers = {example.image for example in examples if isinstance(example.image, Image)}
-    volumes = {layer: image_volume(layer) for layer in layers}
-    return lambda: _written(examples, volumes, folder)
+    return partial(_written, examples, {layer: image_volume(layer) for layer in layers})
 
 
-def _written(examples: Sequence[Example], volumes: Mapping[Image, Volume], folder: Path) -> Laid:
+def _written(examples: Sequence[Example], volumes: Mapping[Image, Volume], folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths: dict[object, Path] = {}
     for number, (layer, volume) in enumerate(volumes.items()):
@@ -170,7 +164,7 @@ def _written(examples: Sequence[Example], volumes: Mapping[Image, Volume], folde
             known = dict(example.facts)
             told = [known.get(name, "") for name in facts]
             writer.writerow([path, example.label, example.part, group, part, *sides, *more, *told])
-    return Laid(folder, folder / "examples.csv")
+    return folder, folder / "examples.csv"
 
 
 def _slice_of(box: Box | None) -> str:

@@ -2,6 +2,6 @@
 
 from napari_medseg.training.classification.config import ClassificationConfig
 from napari_medseg.training.classification.request import create_classification
-from napari_medseg.training.classification.run import ClassificationResult, ClassificationRun
+from napari_medseg.training.classification.run import ClassificationRun
 
-__all__ = ["ClassificationConfig", "ClassificationResult", "ClassificationRun", "create_classification"]
+__all__ = ["ClassificationConfig", "ClassificationRun", "create_classification"]

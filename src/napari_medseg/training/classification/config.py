@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from napari_medseg.models.spec import Crop
+from napari_medseg.training.scored.run import ScoredConfig, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Flips = Literal["auto", "none", "sideways", "all"]
 
 
-class ClassificationConfig(BaseModel):
+class ClassificationConfig(ScoredConfig):
     """How to learn to classify; the defaults are for ten minutes on a laptop.
 
     Examples
@@ -20,12 +20,6 @@ class ClassificationConfig(BaseModel):
     0.001
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
-    """Most time to train. The first steps are timed, and the number of steps follows. None: train for `epochs`."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Most times that each image is seen; None for 60, and more where these are less than 1000 steps."""
     answer: Literal["auto", "single", "multi", "ordinal"] = "auto"
     """single: each image has one class. multi: any number of them, each judged by itself. ordinal: the classes are
     grades, in the order of their numbers or names, and near misses are less wrong. auto: multi where the labels name
@@ -50,12 +44,6 @@ class ClassificationConfig(BaseModel):
     """Learning rate of pretrained layers, as a share of that of the last layer."""
     stage_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of a pretrained stage, as a share of that of the stage after it; 1 for the same in all."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """Peak learning rate; SGD wants about ten times as much."""
-    weight_decay: Share = 0.05
-    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """Share of the steps in which the learning rate rises."""
     gradient_clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest norm of the gradient; longer ones are shortened."""
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
@@ -101,13 +89,5 @@ class ClassificationConfig(BaseModel):
     leaks: Literal["auto", "refuse", "drop"] = "auto"
     """What to do with images or patients on both sides of a given split: refuse to train, or leave them out of
     training. auto: drop for equal images of an npz file, refuse for all else."""
-    patience: Annotated[int, Field(ge=1)] = 50
-    """Validations without a better score after which training ends."""
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Everything random follows from it and the step's number."""

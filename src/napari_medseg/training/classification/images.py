@@ -1,7 +1,7 @@
 """All images of a run in memory, as the network sees them."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,11 @@ class Stack:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def chosen(self, numbers: Sequence[int]) -> "Stack":
+        """Return some of the images."""
+        rows = torch.tensor(numbers)
+        return Stack(self.images[rows], self.targets[rows], None if self.facts is None else self.facts[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,18 +123,3 @@ def _stack(
     chosen = torch.stack([images[k] for k in numbers])
     told = None if facts is None else torch.from_numpy(facts[numbers])
     return Stack(chosen, torch.from_numpy(found.targets[numbers]), told)
-
-
-def batch_numbers(step: int, count: int, size: int, seed: int) -> NDArray[np.int64]:
-    """Return which images make the batch of a step: each once per epoch, in an order of its own.
-
-    Examples
-    --------
-    >>> sorted(np.concatenate([batch_numbers(step, 6, 2, 0) for step in (0, 1, 2)]).tolist())
-    [0, 1, 2, 3, 4, 5]
-    """
-    size = min(size, count)
-    per_epoch = count // size
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    return np.asarray(order[place * size : (place + 1) * size], np.int64)

@@ -1,6 +1,5 @@
 """A classifier that learns, with the running mean of its weights."""
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,6 +11,7 @@ from napari_medseg.training.classification.augment import Change, blended, chang
 from napari_medseg.training.classification.config import ClassificationConfig
 from napari_medseg.training.classification.images import Stack
 from napari_medseg.training.classification.stages import stages_of
+from napari_medseg.training.scored.pace import seed_of
 
 STRONG_CHANGES = 2
 """Of each unlabelled image, as in RandAugment's and FixMatch's papers."""
@@ -51,8 +51,7 @@ class ClassifierLearner(Averaged):
         network = network.to(device).to(memory_format=layout)
         self.stages = stages_of(network, spec)
         body = [config.body_rate * config.stage_rate**k if pretrained else 1.0 for k in range(len(self.stages) - 1)]
-        self._shares = (1.0, *body)
-        groups = [{"params": parameters} for parameters in self.stages]
+        groups = [{"params": own, "share": share} for own, share in zip(self.stages, (1.0, *body), strict=True)]
         super().__init__(network, optimizer_of(groups, config.optimizer, config.weight_decay), config.ema)
 
     def step(
@@ -74,7 +73,7 @@ class ClassifierLearner(Averaged):
             Images without labels.
         """
         config = self._config
-        seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
+        seed = seed_of(config.seed, number)
         torch.manual_seed(seed)
         rng = torch.Generator().manual_seed(seed)
         images, target = changed(batch.images.float(), Change.of(config), rng), batch.targets
@@ -85,11 +84,7 @@ class ClassifierLearner(Averaged):
         loss = self._task.loss(logits, target.to(self.device))
         if extra is not None:
             loss = loss + config.unlabelled_weight * pseudo_loss(*extra, config.sure, self._task.output)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
-        self._optimizer.step()
-        self.average(number)
-        return loss.detach()
+        return self.descend(loss, config.gradient_clip, number)
 
     def _answers(
         self,
@@ -125,6 +120,4 @@ class ClassifierLearner(Averaged):
         for number, parameters in enumerate(self.stages):
             for parameter in parameters:
                 parameter.requires_grad_(number < free)
-        for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
-            group["lr"] = rate * share
-        self._optimizer.zero_grad(set_to_none=True)
+        self.begin(rate)

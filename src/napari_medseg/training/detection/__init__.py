@@ -2,6 +2,6 @@
 
 from napari_medseg.training.detection.config import DetectionConfig
 from napari_medseg.training.detection.request import create_detection
-from napari_medseg.training.detection.run import DetectionResult, DetectionRun
+from napari_medseg.training.detection.run import DetectionRun
 
-__all__ = ["DetectionConfig", "DetectionResult", "DetectionRun", "create_detection"]
+__all__ = ["DetectionConfig", "DetectionRun", "create_detection"]

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from napari_medseg.training.scored.run import ScoredConfig
 
 
 def _listed(value: object) -> object:
@@ -11,10 +13,9 @@ def _listed(value: object) -> object:
 
 
 Strides = Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], BeforeValidator(_listed)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class DetectionConfig(BaseModel):
+class DetectionConfig(ScoredConfig):
     """How to learn to find boxes; the defaults are for ten minutes on a laptop.
 
     Examples
@@ -23,13 +24,6 @@ class DetectionConfig(BaseModel):
     0.001
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
-    """Most time to train, reading the images included. The first steps are timed, and the number of steps follows.
-    None: train for `epochs`."""
-    clock: Literal["wall", "processor"] = "wall"
-    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Most times that each image is seen."""
     architecture: Literal["onestage", "retinanet", "fasterrcnn", "maskrcnn"] = "onestage"
@@ -67,12 +61,6 @@ class DetectionConfig(BaseModel):
     pretrained, else 0."""
     body_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Learning rate of a pretrained backbone, as a share of that of the rest."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """Peak learning rate; SGD wants about ten times as much."""
-    weight_decay: Share = 0.05
-    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """Share of the steps in which the learning rate rises; afterwards it falls as half a cosine."""
     gradient_clip: Annotated[float, Field(gt=0)] = 10.0
     """Largest norm of the gradient; longer ones are shortened."""
     batch_size: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -93,14 +81,6 @@ class DetectionConfig(BaseModel):
     hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the images to validate on, where the source does not say which; 0 validates on none and keeps the last
     weights."""
-    patience: Annotated[int, Field(ge=1)] = 20
-    """Validations without a better mAP after which training ends."""
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """Least time between two checkpoints, from which a run resumes; 0 writes one after every step."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it. R-CNNs
     compute in float32."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Everything random follows from it and the step's number."""

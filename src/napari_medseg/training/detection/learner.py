@@ -1,10 +1,8 @@
 """A detector that learns, with the running mean of its weights."""
 
-import numpy as np
 import torch
 from torch import nn
 
-from napari_medseg import processes
 from napari_medseg.device import compute_dtype
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.detectors.anchored import AnchoredDetector
@@ -13,6 +11,7 @@ from napari_medseg.models.nets.detectors.regions import RegionDetector
 from napari_medseg.tasks.kinds.detection import Detection, Target
 from napari_medseg.training.averaging import Averaged, optimizer_of
 from napari_medseg.training.detection.config import DetectionConfig
+from napari_medseg.training.scored.pace import seed_of
 
 FROZEN_STRIDE = 4
 """Of a pretrained backbone the maps up to this stride are left as they are, unless asked otherwise."""
@@ -50,7 +49,7 @@ class DetectorLearner(Averaged):
         network = network.to(device).to(memory_format=layout)
         # Statistics of few images are worse than those of the many that the network has seen before.
         norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
-        self._fixed, self._measuring = (norms, []) if pretrained else ([], norms)
+        self._fixed = norms if pretrained else []
         own = {id(p) for p in body.parameters()} if body is not None else set()
         learning = [p for p in network.parameters() if p.requires_grad]
         groups = [
@@ -75,26 +74,15 @@ class DetectorLearner(Averaged):
         number : int
             Steps taken before.
         """
-        seeds = [self._config.seed, number, *([processes.rank()] if processes.rank() else [])]
-        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        torch.manual_seed(seed_of(self._config.seed, number))
         self.network.train()
         for module in self._fixed:
             module.eval()
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        self._optimizer.zero_grad(set_to_none=True)
+        self.begin(rate)
         place = [(edges.to(self.device), labels.to(self.device)) for edges, labels in targets]
         layout = torch.channels_last_3d if images.ndim == 5 else torch.channels_last
         loss = self._loss(images.to(self.device).contiguous(memory_format=layout), place)
-        [broken] = processes.any_of(not bool(torch.isfinite(loss)))
-        if not broken:
-            loss.backward()  # type: ignore[no-untyped-call]
-            processes.average_gradients(self.network.parameters())
-            processes.average_statistics(self._measuring)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self._config.gradient_clip)
-            self._optimizer.step()
-            self.average(number)
-        return loss.detach()
+        return self.descend(loss, self._config.gradient_clip, number)
 
     def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
         if isinstance(self.network, RegionDetector):

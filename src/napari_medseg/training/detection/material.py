@@ -138,18 +138,3 @@ def _example(boxed: BoxedImages, number: int, boxes: Boxes, spec: ModelSpec, pat
             values[:, rows] = view.read((rows, *(slice(None),) * (spec.dims - 1))).numpy()
         write_file(path, lambda file: np.save(file, values))
     return Example(boxed.names[number], np.load(path, mmap_mode="r"), view.seen(boxes))
-
-
-def batch_numbers(step: int, count: int, size: int, seed: int) -> list[int]:
-    """Return which images make the batch of a step: each as often as any other, in an order of its own per round.
-
-    Examples
-    --------
-    >>> sorted(batch_numbers(0, 6, 4, 0) + batch_numbers(1, 6, 4, 0) + batch_numbers(2, 6, 4, 0))
-    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    """
-    found = []
-    for place in range(step * size, (step + 1) * size):
-        round_, index = divmod(place, count)
-        found.append(int(np.random.default_rng([seed, round_]).permutation(count)[index]))
-    return found

@@ -15,7 +15,7 @@ from napari_medseg.jobs import Job, Work, local_engine
 from napari_medseg.progress import Note
 from napari_medseg.ui import examples as sources
 from napari_medseg.ui.background import in_background
-from napari_medseg.ui.examples import Example, Laid, lay_out
+from napari_medseg.ui.examples import Example, lay_out
 from napari_medseg.ui.folders import new_scratch_file
 from napari_medseg.ui.layers.answers import add_answers
 from napari_medseg.ui.widgets.answer_table import AnswerTable, picked_columns
@@ -104,9 +104,8 @@ class PredictClassesTab(QWidget):
     def start(self, examples: "Sequence[Example]") -> None:
         """Classify these."""
         self._asked = list(examples)
-        folder = new_scratch_file("")
         self.panel.prepare("Copying images for the worker")
-        in_background(lay_out(self._asked, folder), self._on_laid_out, self._on_failed)
+        in_background(partial(lay_out(self._asked), new_scratch_file("")), self._on_laid_out, self._on_failed)
 
     def save_as(self, path: Path) -> None:
         """Write the answers as CSV."""
@@ -158,13 +157,13 @@ class PredictClassesTab(QWidget):
         if folder:
             in_background(partial(sources.files, [Path(folder)]), self.start, self.panel.show_error)
 
-    def _on_laid_out(self, laid: Laid) -> None:
+    def _on_laid_out(self, laid: tuple[Path, Path | None]) -> None:
         if not self.panel.preparing or self._bundle is None:
             return
         arguments = {
             "bundle": self._bundle.path,
-            "folder": laid.folder,
-            "table": laid.table,
+            "folder": laid[0],
+            "table": laid[1],
             "device": self.device.device,
         }
         try:

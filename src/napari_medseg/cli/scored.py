@@ -1,0 +1,88 @@
+"""What ``train classification`` and ``train detection`` have in common."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_medseg.cli.console import duration, follow, out, scores_text
+from napari_medseg.cli.settings import parse
+from napari_medseg.errors import Cancelled, ConfigError
+from napari_medseg.progress import Control, Finished
+
+
+def settings_of(settings: list[str] | None, minutes: float | None) -> dict[str, Any]:
+    """Return what the command line says about training."""
+    values = parse(settings or [])
+    # Who counts epochs does not want a clock.
+    if "epochs" in values:
+        values.setdefault("minutes", None)
+    return values if minutes is None else {**values, "minutes": minutes}
+
+
+def train_scored(folder: Path, task: str, create: Callable[[], None] | None, given: bool) -> None:
+    """Train in a folder, and print where the model is.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    task : str
+        What is trained.
+    create : callable, optional
+        Lays out a new run; None lets the one that is there go on from its last checkpoint.
+    given : bool
+        Whether the user said how to train.
+
+    Raises
+    ------
+    Cancelled
+        If the user stopped it, with how to go on.
+    """
+    from napari_medseg import processes
+    from napari_medseg.training import RunFolder
+    from napari_medseg.training.scored import ScoredResult
+
+    with processes.joined():
+        if processes.rank() > 0:
+            pass
+        elif create is not None:
+            create()
+        elif given:
+            raise ConfigError(f"{folder} goes on with the settings it began with.", "Leave out all but --out.")
+        elif (kind := RunFolder(folder).task) != task:
+            raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {kind}`.")
+        processes.wait()
+        result = trained(folder, task)
+    if isinstance(result, ScoredResult):
+        scores = f"on held-out images: {scores_text(result.scores)}" if result.scores else "not validated"
+        out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {scores}", markup=False)
+
+
+def trained(folder: Path, task: str) -> object:
+    """Train in a run's folder, from its last checkpoint if it has one.
+
+    Returns
+    -------
+    object
+        What the training ends with; None in all processes but the first, which speaks for all.
+
+    Raises
+    ------
+    Cancelled
+        If the user stopped it, with how to go on.
+    """
+    from napari_medseg import processes
+    from napari_medseg.training import RunFolder, train
+
+    run, control = RunFolder(folder), Control()
+    events = train(run, control, resume=run.last.exists())
+    if processes.rank() > 0:
+        follow((event for event in events if isinstance(event, Finished)), control)
+        return None
+    try:
+        return follow(events, control)
+    except Cancelled:
+        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
+        again = f"napari-medseg train {task} --out {shlex.quote(str(folder))} --resume"
+        raise Cancelled(kept, f"Go on with: {again}") from None
