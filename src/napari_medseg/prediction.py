@@ -71,6 +71,9 @@ class Boxes:
     """(n,) how sure the model is, in [0, 1]; 1 for boxes that a person drew."""
     classes: tuple[LabelClass, ...]
     """All values that may occur; there is no background."""
+    masks: NDArray[np.float32] | None = None
+    """(n, rows, columns), planes only: how likely each part of a box belongs to the thing, in [0, 1], where a box is
+    cut into so many rows and columns of equal size. None where the model gives boxes alone."""
 
     def __post_init__(self) -> None:
         edges = np.asarray(self.edges, np.float64)
@@ -81,6 +84,8 @@ class Boxes:
             raise DataError(f"{len(edges)} boxes with labels {labels.shape} and scores {scores.shape}.")
         if not np.isfinite(edges).all() or (edges[:, 1] < edges[:, 0]).any():
             raise DataError("A box ends before it starts, or its edges are no numbers.", "Correct its corners.")
+        if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != len(edges) or edges.shape[2] != 2):
+            raise DataError(f"{len(edges)} boxes of {edges.shape[2]} axes with masks of shape {self.masks.shape}.")
         unknown = set(labels.tolist()) - {c.value for c in self.classes}
         if unknown:
             raise DataError(f"The class values {sorted(unknown)} of boxes have no name.", "Name all classes.")
@@ -118,7 +123,8 @@ class Boxes:
 
     def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Boxes":
         """Return some of the boxes, by a mask or by numbers."""
-        return Boxes(self.edges[which], self.labels[which], self.scores[which], self.classes)
+        masks = None if self.masks is None else self.masks[which]
+        return Boxes(self.edges[which], self.labels[which], self.scores[which], self.classes, masks)
 
     def sizes_mm(self, geometry: Geometry) -> NDArray[np.float64]:
         """Return the (n, axes) lengths of the boxes' edges in mm, on the grid that they are drawn on."""

@@ -32,33 +32,39 @@ def create_boxes(
 
 
 def predict_boxes(model: "Bundle", sources: list[Path], folder: Path, settings: list[str], as_json: bool) -> None:
-    """Write ``predictions.csv`` and, as COCO results, ``predictions.json``.
+    """Write ``predictions.csv`` and, as COCO results, ``predictions.json``; masks, and reports where asked for.
 
     Raises
     ------
     DataError
         If there is no image, or one could not be predicted on; the boxes of the others are written.
     """
+    from napari_medseg.cli.detection_files import write_masks, write_reports, write_spheres
     from napari_medseg.data.boxes.coco import coco_results
     from napari_medseg.data.boxes.table import prediction_rows
     from napari_medseg.inference.detection.detect import detect_files
     from napari_medseg.inference.detection.options import DetectOptions
 
     values = parse(settings)
-    numbering = values.pop("coco", None)
+    numbering, least, luna = values.pop("coco", None), values.pop("report", None), values.pop("luna", False)
     # On planes it takes little time, and boxes become a little better.
     options = build(DetectOptions, {"flips": model.spec.dims == 2} | values)
     images = _images(sources, model.spec.dims == 3)
     control = Control()
     result: Any = follow(detect_files([*images.values()], [*images], model, options, control), control)
-    boxes, _shapes = result
+    boxes, shapes = result
     numbers, boxes_there = _numbered(boxes, None if numbering is None else Path(str(numbering)))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(prediction_rows(boxes, model.spec.dims))
     folder.mkdir(parents=True, exist_ok=True)
-    results = coco_results(boxes_there, numbers)
+    results = coco_results(boxes_there, numbers, shapes)
     _write(folder / PREDICTIONS, text.getvalue())
     _write(folder / RESULTS, json.dumps(results))
+    write_masks(boxes, images, folder)
+    if luna:
+        write_spheres(boxes, images, folder)
+    if least is not None:
+        write_reports(boxes, images, folder, _share(least), model)
     if as_json:
         print_json(results)
     else:
@@ -67,6 +73,23 @@ def predict_boxes(model: "Bundle", sources: list[Path], folder: Path, settings: 
     failed = len(images) - len(boxes)
     if failed:
         raise DataError(f"{failed} of {len(images)} images could not be predicted on.", "See the lines above.")
+
+
+def _share(value: object) -> float:
+    """Return the score from which boxes are reported.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"report={value} is no score.", "Give one between 0 and 1, such as report=0.5.")
+    return share
 
 
 def _numbered(boxes: "dict[str, Boxes]", coco: Path | None) -> "tuple[dict[str, int], dict[str, Boxes]]":

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,7 @@ def read_pairs(predictions: Path, references: Path, images: Path | None = None) 
 def renamed(boxes: Boxes, classes: tuple[LabelClass, ...]) -> Boxes:
     """Return boxes with the values that classes of the same names have in another list."""
     value = {c.name: c.value for c in classes}
-    return Boxes(boxes.edges, np.array([value[n] for n in boxes.names], np.int64), boxes.scores, classes)
+    return replace(boxes, labels=np.array([value[n] for n in boxes.names], np.int64), classes=classes)
 
 
 def _all_classes(first: tuple[LabelClass, ...], second: tuple[LabelClass, ...]) -> tuple[LabelClass, ...]:

@@ -63,7 +63,14 @@ def test_two_stage_detectors_learn_and_find(architecture):
     assert all(torch.isfinite(value) for value in losses.values())
     with torch.no_grad():
         found = network.eval()(images)
-    edges, labels, scores = found[0]
+    edges, labels, scores, masks = found[0]
+    if architecture == "maskrcnn":
+        assert masks.shape == (len(labels), 28, 28)
+        things = [torch.zeros((1, 32, 64), dtype=torch.bool), None]
+        other = network.train().losses(images, targets, things)
+        assert not torch.isclose(other["loss_mask"], losses["loss_mask"])
+    else:
+        assert masks is None
     assert len(found) == 2
     assert edges.shape == (len(labels), 4)
     assert len(scores) == len(labels)

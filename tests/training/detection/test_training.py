@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medseg.data.boxes.opening import single_image
 from napari_medseg.errors import Cancelled, ConfigError, DataError
+from napari_medseg.inference.detection.detect import detect
+from napari_medseg.inference.detection.options import DetectOptions
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.training import train
@@ -97,6 +100,24 @@ def test_r_cnns_take_steps_and_keep_the_last_weights(tmp_path, squares):
     assert (result.scores, result.step) == ({}, 1)
 
 
+def test_a_mask_r_cnn_learns_and_finds_masks(tmp_path, squares):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in sorted(squares[0].iterdir())[:6]:
+        image = iio.imread(path)
+        iio.imwrite(labels / path.name, np.where(image > 200, 1, np.where(image < 50, 2, 0)).astype(np.uint8))
+    run = start(tmp_path / "run", (squares[0], labels), architecture="maskrcnn", strides=(4, 8), epochs=1, hold_out=0)
+    for event in train(run):
+        last = event
+    bundle = Bundle.load(last.result.bundle)
+    assert [c.name for c in bundle.spec.classes] == ["1", "2"]
+    image = single_image(squares[0] / "00.png", "00")
+    *_, done = detect(image, bundle, DetectOptions(threshold=0, most=5, flips=True))
+    found = done.result.boxes
+    assert found.masks.shape == (len(found), 28, 28)
+    assert 0 <= found.masks.min() <= found.masks.max() <= 1
+
+
 def test_a_time_budget_becomes_steps(tmp_path, squares):
     run = start(tmp_path / "run", squares, minutes=0.04, epochs=100_000, clock="processor")
     result = list(train(run))[-1].result
@@ -135,8 +156,8 @@ def test_patients_and_equal_images_stay_together():
 
 
 def test_sizes_follow_from_the_boxes(tmp_path, squares):
-    assert fitted_zoom(np.full((4, 2), 10.0), np.ones(4), 500, "cpu") == 2.0
-    assert fitted_zoom(np.full((4, 2), 10.0), np.ones(4), 5000, "cpu") == 1.0
+    assert fitted_zoom(np.full((4, 2), 10.0), np.ones(4), np.full((3, 2), 500), "cpu", None) == 2.0
+    assert fitted_zoom(np.full((4, 2), 10.0), np.ones(4), np.full((3, 2), 5000), "cpu", None) == 1.0
     assert fitted_spacing(np.full((4, 3), 6.0), np.array([[3.0, 0.7, 0.7], [1.0, 0.6, 0.6]])) == (1.0, 1.0, 1.0)
     assert fitted_strides(np.full((4, 3), 100.0)) == (4, 8, 16)
     sizes = np.concatenate([np.full((10, 2), 10.0), np.tile([[20.0, 80]], (10, 1)), np.tile([[80.0, 20]], (10, 1))])
@@ -144,4 +165,4 @@ def test_sizes_follow_from_the_boxes(tmp_path, squares):
     assert sorted(level) == [(10.0, 10.0), (20.0, 80.0), (80.0, 20.0)]
     assert len(fitted_anchors(sizes[:3], 1, 3, 0)[0]) == 3
     spec = start(tmp_path / "run", squares, zoom=None, strides=None).read(DetectionRun).spec
-    assert (spec.zoom, spec.options["strides"], spec.patch_size) == (1.875, [8], (96, 128))
+    assert (spec.zoom, spec.options["strides"], spec.patch_size) == (2.0, [8], (96, 128))

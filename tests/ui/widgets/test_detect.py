@@ -78,8 +78,8 @@ def test_boxes_are_reviewed_drawn_and_saved(viewer, dock, click, image, table, t
 
     corners = [image.data_to_world((4, row, column)) for row, column in ((20, 30), (20, 33), (23, 33), (23, 30))]
     viewer.add_shapes([np.array(corners)], shape_type="rectangle", name="missed")
-    review.depth.setValue(1)
-    click(review.add_button)
+    review.drawn.depth.setValue(1)
+    click(review.drawn.add_button)
     confirmed = review.review.confirmed()
     np.testing.assert_array_equal(confirmed.edges[-1], [[3, 20, 30], [6, 24, 34]])
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_medseg.data.boxes.source import BoxSource, Row, gathered, without_extent
+from napari_medseg.data.boxes.masks import mask_on_grid, run_lengths
+from napari_medseg.data.boxes.source import BoxSource, Outline, Row, gathered, without_extent
 from napari_medseg.errors import DataError
 from napari_medseg.prediction import Boxes
 from napari_medseg.volume import LabelClass
@@ -27,6 +28,7 @@ class _Annotation(BaseModel):
     image_id: int
     category_id: int
     bbox: Annotated[tuple[float, ...], Field(min_length=4, max_length=6)]
+    segmentation: list[list[float]] | dict[str, Any] | None = None
     iscrowd: int = 0
     score: float = 1.0
 
@@ -62,6 +64,7 @@ def read_coco(path: Path) -> BoxSource:
         raise DataError(f"{path.name} names an image twice or mixes planes and volumes.", "Repair the file.")
     rows: dict[str, list[Row]] = {image.file_name: [] for image in content.images}
     crowds: dict[str, list[Row]] = {}
+    outlines: dict[str, list[Outline]] = {}
     for found in content.annotations:
         if found.image_id not in name or found.category_id not in label:
             raise DataError(
@@ -71,6 +74,8 @@ def read_coco(path: Path) -> BoxSource:
             )
         row = (label[found.category_id], edges_of(found.bbox), found.score)
         (crowds if found.iscrowd else rows).setdefault(name[found.image_id], []).append(row)
+        if not found.iscrowd and min(found.bbox[len(found.bbox) // 2 :]) > 0:
+            outlines.setdefault(name[found.image_id], []).append(found.segmentation or None)
     axes = lengths.pop() // 2
     kept, notes = without_extent(rows)
     sizes = {i.file_name: (i.height, i.width) for i in content.images if i.width and i.height}
@@ -81,6 +86,7 @@ def read_coco(path: Path) -> BoxSource:
         ignored=gathered(crowds, classes, axes),
         sizes={name: size for name, size in sizes.items() if size[0] is not None and size[1] is not None},
         ids=ids,
+        outlines={name: tuple(each) for name, each in outlines.items() if all(each)},
         notes=notes,
     )
 
@@ -99,7 +105,9 @@ def edges_of(bbox: tuple[float, ...]) -> tuple[float, ...]:
     return (*reversed(starts), *reversed(stops))
 
 
-def coco_results(boxes: Mapping[str, Boxes], ids: Mapping[str, int]) -> list[dict[str, Any]]:
+def coco_results(
+    boxes: Mapping[str, Boxes], ids: Mapping[str, int], sizes: Mapping[str, tuple[int, ...]] | None = None
+) -> list[dict[str, Any]]:
     """Return the boxes of images as a list of COCO results.
 
     Parameters
@@ -108,6 +116,8 @@ def coco_results(boxes: Mapping[str, Boxes], ids: Mapping[str, int]) -> list[dic
         By image.
     ids : mapping of str to int
         ``image_id`` of each image.
+    sizes : mapping of str to tuple of int, optional
+        Voxels of each image; with them boxes that have masks get a ``segmentation``, in run lengths.
 
     Returns
     -------
@@ -115,13 +125,18 @@ def coco_results(boxes: Mapping[str, Boxes], ids: Mapping[str, int]) -> list[dic
         With ``image_id``, ``category_id`` (the class value), ``bbox`` and ``score``. For volumes ``bbox`` has six
         numbers, [x, y, z, width, height, depth].
     """
-    return [
-        {"image_id": ids[name], "category_id": label, "bbox": bbox, "score": score}
-        for name, found in boxes.items()
-        for bbox, label, score in zip(
-            bboxes_of(found), found.labels.tolist(), found.scores.round(6).tolist(), strict=True
-        )
-    ]
+    found = []
+    for name, each in boxes.items():
+        facts = zip(bboxes_of(each), each.labels.tolist(), each.scores.round(6).tolist(), strict=True)
+        results = [{"image_id": ids[name], "category_id": k, "bbox": bbox, "score": score} for bbox, k, score in facts]
+        if each.masks is not None and sizes is not None:
+            for number, result in enumerate(results):
+                whole = np.zeros(sizes[name][-2:], bool)
+                part, mask = mask_on_grid(each.edges[number], each.masks[number], whole.shape)
+                whole[part] = mask
+                result["segmentation"] = run_lengths(whole)
+        found += results
+    return found
 
 
 def bboxes_of(boxes: Boxes) -> list[list[float]]:
@@ -153,7 +168,7 @@ def coco_content(
     ]
     annotations = [
         {**result, "id": number, "iscrowd": 0, "area": float(np.prod(result["bbox"][len(result["bbox"]) // 2 :]))}
-        for number, result in enumerate(coco_results(boxes, ids), start=1)
+        for number, result in enumerate(coco_results(boxes, ids, sizes), start=1)
     ]
     return {
         "images": images,

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.data.boxes.masks import mask_on_grid
 from napari_medseg.prediction import Boxes
 from napari_medseg.volume import LabelClass
 
@@ -45,7 +46,7 @@ def boxes_of_labels(
 
 
 def labels_of_boxes(boxes: Boxes, shape: tuple[int, ...], instances: bool = False) -> NDArray[np.unsignedinteger]:
-    """Return a label map in which each box is filled: the voxels whose centre is inside it.
+    """Return a label map of boxes: the voxels of each mask, or without masks all whose centre is inside the box.
 
     Where boxes overlap, the one with the higher score is on top.
 
@@ -63,8 +64,12 @@ def labels_of_boxes(boxes: Boxes, shape: tuple[int, ...], instances: bool = Fals
     first = np.maximum(np.ceil(boxes.edges[:, 0] - 0.5), 0).astype(int)
     stop = np.maximum(np.ceil(boxes.edges[:, 1] - 0.5), 0).astype(int)
     for number in np.argsort(boxes.scores, kind="stable"):
-        box = tuple(slice(a, b) for a, b in zip(first[number], stop[number], strict=True))
-        filled[box] = number + 1 if instances else boxes.labels[number]
+        value = number + 1 if instances else boxes.labels[number]
+        if boxes.masks is None:
+            filled[tuple(slice(a, b) for a, b in zip(first[number], stop[number], strict=True))] = value
+        else:
+            part, mask = mask_on_grid(boxes.edges[number], boxes.masks[number], shape)
+            filled[part][mask] = value
     return filled
 
 

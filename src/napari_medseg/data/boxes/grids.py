@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.data.boxes.masks import cut_masks
 from napari_medseg.prediction import Boxes
 from napari_medseg.volume import Geometry
 
@@ -26,7 +27,7 @@ def clipped(boxes: Boxes, shape: Sequence[int], least: float = 0.0) -> Boxes:
     cut = np.clip(boxes.edges, 0, np.array(shape, float))
     inside = np.prod(cut[:, 1] - cut[:, 0], axis=1)
     kept = (inside > 0) & (inside >= least * np.prod(boxes.sizes, axis=1))
-    return replace(boxes, edges=cut).chosen(kept)
+    return replace(boxes, edges=cut, masks=cut_masks(boxes, cut)).chosen(kept)
 
 
 def flipped(boxes: Boxes, axis: int, size: int) -> Boxes:
@@ -41,12 +42,14 @@ def flipped(boxes: Boxes, axis: int, size: int) -> Boxes:
     """
     edges = boxes.edges.copy()
     edges[:, :, axis] = size - boxes.edges[:, ::-1, axis]
-    return replace(boxes, edges=edges)
+    masks = None if boxes.masks is None else np.flip(boxes.masks, axis + 1)
+    return replace(boxes, edges=edges, masks=masks)
 
 
 def transposed(boxes: Boxes, axes: Sequence[int]) -> Boxes:
     """Return the boxes of ``image.transpose(axes)``."""
-    return replace(boxes, edges=boxes.edges[:, :, list(axes)])
+    masks = None if boxes.masks is None else boxes.masks.transpose(0, *(axis + 1 for axis in axes))
+    return replace(boxes, edges=boxes.edges[:, :, list(axes)], masks=masks)
 
 
 def onto_grid(boxes: Boxes, source: Geometry, target: Geometry) -> Boxes:

@@ -34,6 +34,8 @@ class Review:
     """As relabelled, and with those that were drawn at the end."""
     verdicts: tuple[Verdict, ...] = ()
     """One per box."""
+    model: tuple[str, str] | None = None
+    """Name and version of the model that found the boxes, where it is known."""
     _before: list[tuple[Boxes, tuple[Verdict, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

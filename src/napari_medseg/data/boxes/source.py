@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from napari_medseg.data.boxes.spheres import Sphere
+from napari_medseg.data.boxes.spheres import Sphere, box_of_sphere
 from napari_medseg.errors import DataError
 from napari_medseg.prediction import Boxes
-from napari_medseg.volume import LabelClass
+from napari_medseg.volume import LabelClass, Volume
 
 Part = Literal["", "train", "val", "test"]
+Outline = list[list[float]] | dict[str, Any] | None
+"""Of COCO: polygons, run lengths, or nothing."""
 Row = tuple[str, tuple[float, ...], float]
 """Name of the class, edges (starts, then stops, in the order of the array's axes), score."""
 
@@ -36,6 +38,12 @@ class BoxSource:
     """Voxels along the array's axes by image, where the source says it."""
     ids: Mapping[str, int] = field(default_factory=dict)
     """Number by image, of COCO."""
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    """Label map by image, where boxes are those of its things."""
+    numbered: bool = False
+    """Whether the values of `maps` number things instead of classes."""
+    outlines: Mapping[str, tuple[Outline, ...]] = field(default_factory=dict)
+    """By image, one for each box: polygons or run lengths, where COCO gives them."""
     notes: tuple[str, ...] = ()
     """What was left out and why, one sentence each."""
 
@@ -44,16 +52,33 @@ class BoxSource:
         """All images that are named."""
         return (*self.boxes, *(name for name in self.spheres if name not in self.boxes))
 
+    def on(self, name: str, volume: Volume) -> Boxes:
+        """Return the boxes of an image in voxels of its own grid.
+
+        Raises
+        ------
+        DataError
+            If places in the patient are given and the image has no geometry.
+        """
+        if not self.spheres:
+            return self.boxes[name]
+        if volume.geometry is None:
+            raise DataError(f"{name} has no geometry, but its boxes are places in mm.", "Give boxes in voxels.")
+        spheres = self.spheres.get(name, ())
+        edges = [box_of_sphere(sphere, volume.geometry) for sphere in spheres]
+        values = np.full(len(spheres), self.classes[0].value)
+        return Boxes(np.array(edges, float).reshape(-1, 2, 3), values, np.ones(len(spheres)), self.classes)
+
 
 def read_boxes(path: Path) -> BoxSource:
-    """Read boxes from COCO JSON, a folder of Pascal VOC XML, or a table.
+    """Read boxes from COCO JSON, a folder of Pascal VOC XML, a table, or a folder of label maps.
 
     Parameters
     ----------
     path : Path
         ``.json``; ``.xml`` or a folder of them; a CSV with ``image,label,xmin,ymin[,zmin],xmax,ymax[,zmax]`` or with
-        ``seriesuid,coordX,coordY,coordZ,diameter_mm`` as of LUNA16; or a folder of JSON files with ``train`` and
-        ``val`` in their names.
+        ``seriesuid,coordX,coordY,coordZ,diameter_mm`` as of LUNA16; a folder of JSON files with ``train`` and
+        ``val`` in their names; or a folder of label maps that are named like their images.
 
     Raises
     ------
@@ -70,7 +95,9 @@ def read_boxes(path: Path) -> BoxSource:
             return read_voc(xml)
         if json:
             return _joined([(_part_of(file), read_coco(file)) for file in json])
-        raise DataError(f"{path} holds neither .xml nor .json files.", "Give the file with the boxes.")
+        from napari_medseg.data.boxes.maps import read_maps
+
+        return read_maps(path)
     if not path.is_file():
         raise DataError(f"There is no file {path}.", "Give COCO JSON, Pascal VOC XML or CSV.")
     suffix = path.suffix.lower()
@@ -149,5 +176,6 @@ def _joined(sources: list[tuple[str, BoxSource]]) -> BoxSource:
         ignored={name: b for source in merged for name, b in source.ignored.items()},
         parts=parts,
         sizes={name: size for source in merged for name, size in source.sizes.items()},
+        outlines={name: outline for source in merged for name, outline in source.outlines.items()},
         notes=tuple(note for source in merged for note in source.notes),
     )

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from napari_medseg.data.boxes.source import BoxSource, Row, gathered, named_classes, without_extent
-from napari_medseg.data.boxes.spheres import Sphere
+from napari_medseg.data.boxes.spheres import Sphere, sphere_of_box
 from napari_medseg.data.labelled.table import GROUPS, LABELS, PART_WORDS
 from napari_medseg.errors import DataError
 from napari_medseg.prediction import Boxes
-from napari_medseg.volume import LabelClass
+from napari_medseg.volume import Geometry, LabelClass
 
 PLANE = ("ymin", "xmin", "ymax", "xmax")
 VOLUME = ("zmin", "ymin", "xmin", "zmax", "ymax", "xmax")
@@ -124,3 +124,26 @@ def prediction_rows(boxes: Mapping[str, Boxes], axes: int) -> Iterable[list[str]
         for number in sorted(range(len(found)), key=lambda k: -found.scores[k]):
             start, stop = found.edges[number][:, ::-1]
             yield [name, found.names[number], f"{found.scores[number]:.6g}", *(f"{v:.4f}" for v in (*start, *stop))]
+
+
+def sphere_rows(found: Mapping[str, tuple[Boxes, Geometry | None]]) -> Iterable[list[str]]:
+    """Yield the lines of a table as LUNA16's, headings first, the surest box of an image first.
+
+    Parameters
+    ----------
+    found : mapping of str to (Boxes, Geometry)
+        By image: its boxes, and its grid.
+
+    Raises
+    ------
+    DataError
+        If an image is a plane, or has no place in the patient.
+    """
+    yield ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm", "probability"]
+    for name, (boxes, geometry) in found.items():
+        if geometry is None or boxes.axes != 3:
+            raise DataError(f"{name} is no volume with a place in the patient.", "Write its boxes in voxels (.csv).")
+        for number in sorted(range(len(boxes)), key=lambda k: -boxes.scores[k]):
+            sphere = sphere_of_box(boxes.edges[number], geometry)
+            places = [f"{value:.4f}" for value in (*sphere.centre_lps_mm, sphere.diameter_mm)]
+            yield [name, *places, f"{boxes.scores[number]:.6g}"]

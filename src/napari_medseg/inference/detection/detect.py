@@ -142,11 +142,14 @@ def _looked_at(
 
 
 def _joined(parts: Sequence[Boxes]) -> Boxes:
+    masks = [b.masks for b in parts if b.masks is not None and len(b)]
     return Boxes(
         np.concatenate([b.edges for b in parts]),
         np.concatenate([b.labels for b in parts]),
         np.concatenate([b.scores for b in parts]),
         parts[0].classes,
+        # All parts are of one model: those without masks are empty.
+        np.concatenate(masks) if masks else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Several boxes around the same thing become one."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ def merged(boxes: Boxes, iou: float, how: Merge = "nms", most: int = 1000) -> Bo
     how : {"fusion", "nms"}
         nms: the surest stays as it is. fusion: its edges become the mean of all that overlap it so much, weighted by
         their scores (weighted boxes fusion; Solovyev et al., 2021); its score stays, as a thing that one tile sees is
-        no less sure than one that several see.
+        no less sure than one that several see. Its mask stays, too.
     most : int
         Boxes that are kept.
     """
@@ -45,4 +46,4 @@ def merged(boxes: Boxes, iou: float, how: Merge = "nms", most: int = 1000) -> Bo
             break
     fused = np.array(edges).reshape(-1, 2, boxes.axes)
     chosen = np.array(kept, np.int64)
-    return Boxes(fused, rest.labels[chosen], rest.scores[chosen], boxes.classes)
+    return replace(rest.chosen(chosen), edges=fused)

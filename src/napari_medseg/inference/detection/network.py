@@ -1,5 +1,7 @@
 """From a batch of images to boxes with classes and scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch.nn import functional
 
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.detectors.anchored import AnchoredDetector
-from napari_medseg.models.nets.detectors.regions import RegionDetector
+from napari_medseg.models.nets.detectors.regions import Found, RegionDetector
 from napari_medseg.prediction import Boxes
 
 BEFORE = 1000
@@ -43,7 +45,7 @@ def found_boxes(network: nn.Module, images: torch.Tensor, spec: ModelSpec, thres
         Boxes below this score are left out.
     """
     if isinstance(network, RegionDetector):
-        return [_boxes(edges, labels, scores, spec, threshold) for edges, labels, scores in network(images)]
+        return [_with_masks(found, spec, threshold) for found in network(images)]
     assert isinstance(network, AnchoredDetector)
     raw = network(images)
     answers = []
@@ -52,6 +54,15 @@ def found_boxes(network: nn.Module, images: torch.Tensor, spec: ModelSpec, thres
         anchor, label = place // logits.shape[1], place % logits.shape[1]
         answers.append(_boxes(edges[anchor], label, scores, spec, threshold))
     return answers
+
+
+def _with_masks(found: Found, spec: ModelSpec, threshold: float) -> Boxes:
+    edges, labels, scores, masks = found
+    sure = scores >= threshold
+    boxes = _boxes(edges[sure], labels[sure], scores[sure], spec, 0.0)
+    if masks is None or len(boxes) < int(sure.sum()):
+        return boxes
+    return replace(boxes, masks=masks[sure].float().cpu().numpy())
 
 
 def _boxes(edges: torch.Tensor, labels: torch.Tensor, scores: torch.Tensor, spec: ModelSpec, threshold: float) -> Boxes:

@@ -1,10 +1,16 @@
 """Sizes, resolutions and levels that fit the boxes to be learnt."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST = {("cpu", 2): 20.0, ("gpu", 2): 32.0}
-"""Edge in network pixels that the things of the smallest class get, by processor."""
+EDGES = (40.0, 30.0, 20.0)
+"""Edges in network pixels that the things of the smallest class may get: the largest one that time allows."""
+PASSES = 12
+"""Looks at each image that a training needs at least."""
+SPEED = 0.9e6
+"""Pixels that a small network learns from in a second of one core."""
 MOST_PIXELS = {"cpu": 640, "gpu": 1024}
 """Longest edge of a plane for the network, unless its things would become too small to see."""
 VOXELS_ACROSS = 6.0
@@ -18,8 +24,14 @@ SPAN = {2: 20.0, 3: 12.0}
 LEVELS = 4
 
 
-def fitted_zoom(sizes: NDArray[np.float64], labels: NDArray[np.int64], longest: int, processor: str) -> float:
-    """Return how many times as large planes are made: things of the smallest class get the edge of `SMALLEST`.
+def fitted_zoom(
+    sizes: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    shapes: NDArray[np.int64],
+    processor: Literal["cpu", "gpu"],
+    seconds: float | None,
+) -> float:
+    """Return how many times as large planes are made: things of the smallest class get one of `EDGES`.
 
     Parameters
     ----------
@@ -27,23 +39,31 @@ def fitted_zoom(sizes: NDArray[np.float64], labels: NDArray[np.int64], longest: 
         Edges of all boxes in pixels.
     labels : (box,) array
         Classes.
-    longest : int
-        Longest edge of an image.
-    processor : str
-        ``cpu`` or ``gpu``.
+    shapes : (image, 2) array
+        Pixels of the images.
+    processor : {"cpu", "gpu"}
+        What computes.
+    seconds : float, optional
+        Time for the training, of all cores together; None: as much as it needs.
 
     Examples
     --------
-    >>> fitted_zoom(np.array([[40.0, 40], [40, 40], [200, 200]]), np.array([1, 1, 2]), 640, "cpu")
-    0.5
+    >>> sizes, labels, shapes = np.full((3, 2), 40.0), np.ones(3, int), np.full((200, 2), 512)
+    >>> [fitted_zoom(sizes, labels, shapes, "cpu", minutes * 60) for minutes in (2, 10, 20)]
+    [0.5, 0.75, 1.0]
     """
     edges = np.sqrt(sizes.prod(axis=1))
     typical = min(float(np.median(edges[labels == value])) for value in set(labels.tolist()))
-    zoom = SMALLEST[processor, 2] / typical
-    # Large images of tiny things are cut into tiles; making them larger would add nothing but work.
-    zoom = float(np.clip(zoom, 0.05, 1.0 if longest > MOST_PIXELS[processor] else 2.0))
-    # An eighth keeps the edges of most images whole numbers.
-    return round(zoom * 8) / 8 if zoom >= 0.25 else round(zoom, 2)
+    zoom = 1.0
+    for edge in EDGES:
+        # Large images of tiny things are cut into tiles; making them larger would add nothing but work.
+        zoom = float(np.clip(edge / typical, 0.05, 1.0 if shapes.max() > MOST_PIXELS[processor] else 2.0))
+        # An eighth keeps the edges of most images whole numbers.
+        zoom = round(zoom * 8) / 8 if zoom >= 0.25 else round(zoom, 2)
+        pixels = np.minimum(shapes * zoom, MOST_PIXELS[processor]).prod(axis=1).sum()
+        if processor == "gpu" or seconds is None or PASSES * pixels <= SPEED * seconds:
+            break
+    return zoom
 
 
 def fitted_spacing(edges_mm: NDArray[np.float64], spacings: NDArray[np.float64]) -> tuple[float, float, float] | None:

@@ -1,6 +1,8 @@
 """Random views of images with their boxes: parts, mirrored, turned, scaled; planes and volumes alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,6 +57,15 @@ class Motion:
         reach = np.sqrt(np.square(half) @ np.square(self.matrix).T)
         return np.stack([moved - reach, moved + reach], axis=1)
 
+    def numbers(self, things: NDArray[np.integer], shape: tuple[int, ...]) -> torch.Tensor:
+        """Return the view of a (y, x) map of numbers: those nearest to its pixels' centres, 0 outside."""
+        lines = np.meshgrid(*(np.arange(n) + 0.5 for n in shape), indexing="ij")
+        places = (np.stack(lines, axis=-1) - self.view_centre) @ np.linalg.inv(self.matrix).T + self.image_centre
+        index = np.floor(places + 1e-9).astype(int)
+        inside = np.asarray(((index >= 0) & (index < things.shape)).all(axis=-1))
+        y, x = np.where(inside[..., None], index, 0).transpose(2, 0, 1)
+        return torch.from_numpy(np.where(inside, things[y, x], 0).astype(np.int64))
+
     def image(self, values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         """Return the view of (channel, ...) float32 values, with zeros outside the image."""
         size, view = np.array(values.shape[1:], float), np.array(shape, float)
@@ -69,9 +80,20 @@ class Motion:
         return functional.grid_sample(values[None], grid, mode="bilinear", align_corners=False)[0]
 
 
-def seen(
-    example: Example, shape: tuple[int, ...], change: Change, turn: bool, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+class Seen(NamedTuple):
+    """A view with its boxes."""
+
+    values: torch.Tensor
+    """(channel, ...) float32."""
+    edges: torch.Tensor
+    """(n, 2 * axes) float32: starts and stops of the boxes in the view."""
+    labels: torch.Tensor
+    """(n,) int64: class indices."""
+    masks: torch.Tensor | None = None
+    """(n, y, x) bool, where the things are known voxel by voxel."""
+
+
+def seen(example: Example, shape: tuple[int, ...], change: Change, turn: bool, rng: np.random.Generator) -> Seen:
     """Return a random view.
 
     Parameters
@@ -89,12 +111,8 @@ def seen(
 
     Returns
     -------
-    values : (channel, ...) float32 tensor
-        Of `shape`.
-    edges : (n, 2 * axes) float32 tensor
-        Starts and stops of the boxes in the view.
-    labels : (n,) int64 tensor
-        Class indices.
+    Seen
+        Its values are of `shape`.
     """
     motion = _motion(example, shape, change, turn, rng)
     part, motion_of_part = _needed(example, motion, shape)
@@ -102,10 +120,50 @@ def seen(
     if change.intensity:
         low, high = rng.uniform(-1, 1, 2)
         values = values * (1 + CONTRAST * low) + BRIGHTNESS * high
-    edges, labels = _visible(motion.boxes(example.boxes.edges), example, shape)
+    edges, kept = _visible(motion.boxes(example.boxes.edges), shape)
+    masks = None
+    if example.things is not None:
+        things = motion.numbers(example.things, shape)
+        masks = things[None] == torch.from_numpy(kept + 1)[:, None, None]
+        # A box is as large as what is seen of its thing.
+        there = masks.flatten(1).any(dim=1).numpy()
+        masks, kept = masks[there], kept[there]
+        edges = _around(masks)
     index = {c.value: k for k, c in enumerate(example.boxes.classes)}
-    numbers = torch.tensor([index[label] for label in labels.tolist()], dtype=torch.int64)
-    return values, torch.from_numpy(edges.reshape(len(edges), 2 * len(shape)).astype(np.float32)), numbers
+    numbers = torch.tensor([index[label] for label in example.boxes.labels[kept].tolist()], dtype=torch.int64)
+    flat = torch.from_numpy(edges.reshape(len(edges), 2 * len(shape)).astype(np.float32))
+    return Seen(values, flat, numbers, masks)
+
+
+def mosaic(
+    examples: Sequence[Example], shape: tuple[int, int], change: Change, turn: bool, rng: np.random.Generator
+) -> Seen:
+    """Return a view put together of parts of four planes, which meet at a random place near its middle.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Four planes.
+    shape : (int, int)
+        Of the view.
+    change, turn, rng
+        As for `seen`; each part is changed by itself.
+    """
+    y, x = (int(rng.integers(round(0.3 * n), round(0.7 * n) + 1)) for n in shape)
+    places = [((0, 0), (y, x)), ((0, x), (y, shape[1] - x)), ((y, 0), (shape[0] - y, x)),
+              ((y, x), (shape[0] - y, shape[1] - x))]  # fmt: skip
+    values = torch.zeros((len(examples[0].values), *shape))
+    edges, labels, masks = [], [], []
+    for example, ((top, left), size) in zip(examples, places, strict=True):
+        part = seen(example, size, change, turn, rng)
+        values[:, top : top + size[0], left : left + size[1]] = part.values
+        edges.append(part.edges + torch.tensor([top, left, top, left]))
+        labels.append(part.labels)
+        if part.masks is not None:
+            whole = torch.zeros((len(part.masks), *shape), dtype=torch.bool)
+            whole[:, top : top + size[0], left : left + size[1]] = part.masks
+            masks.append(whole)
+    return Seen(values, torch.cat(edges), torch.cat(labels), torch.cat(masks) if len(masks) == len(examples) else None)
 
 
 def _motion(example: Example, shape: tuple[int, ...], change: Change, turn: bool, rng: np.random.Generator) -> Motion:
@@ -144,10 +202,19 @@ def _needed(example: Example, motion: Motion, shape: tuple[int, ...]) -> tuple[t
     return values, Motion(motion.matrix, motion.image_centre - low, motion.view_centre)
 
 
-def _visible(
-    edges: NDArray[np.float64], example: Example, shape: tuple[int, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _around(masks: torch.Tensor) -> NDArray[np.float64]:
+    """Return the (n, 2, 2) edges of (n, y, x) masks, none of them empty."""
+    found = np.empty((len(masks), 2, 2))
+    for axis in range(2):
+        line = masks.any(dim=2 - axis).numpy()
+        found[:, 0, axis] = line.argmax(axis=1)
+        found[:, 1, axis] = line.shape[1] - line[:, ::-1].argmax(axis=1)
+    return found
+
+
+def _visible(edges: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the edges of the boxes that are seen, cut at the border of the view, and their numbers."""
     cut = np.clip(edges, 0, np.array(shape, float))
     inside, whole = (np.prod(e[:, 1] - e[:, 0], axis=1) for e in (cut, edges))
-    kept = inside > VISIBLE * whole
-    return cut[kept], example.boxes.labels[kept]
+    kept = np.flatnonzero(inside > VISIBLE * whole)
+    return cut[kept], kept

@@ -74,6 +74,9 @@ class DetectionConfig(ScoredConfig):
     rotation: Annotated[float, Field(ge=0, le=45)] = 0.0
     """Augmentation: turn images by up to so many degrees, in the plane; boxes are fitted anew to things that fill them
     as an ellipse does."""
+    mosaic: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Augmentation: share of the views of planes that are put together of parts of four images; for long trainings on
+    few images."""
     intensity: bool = True
     """Augmentation: change brightness and contrast."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99

@@ -1,5 +1,7 @@
 """A detector that learns, with the running mean of its weights."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -13,6 +15,7 @@ from napari_medseg.training.averaging import Averaged, optimizer_of
 from napari_medseg.training.detection.config import DetectionConfig
 from napari_medseg.training.scored.pace import seed_of
 
+Things = Sequence[torch.Tensor | None]
 FROZEN_STRIDE = 4
 """Of a pretrained backbone the maps up to this stride are left as they are, unless asked otherwise."""
 
@@ -60,7 +63,9 @@ class DetectorLearner(Averaged):
         optimizer = optimizer_of(groups, config.optimizer, config.weight_decay)
         super().__init__(network, optimizer, config.ema)
 
-    def step(self, images: torch.Tensor, targets: list[Target], rate: float, number: int) -> torch.Tensor:
+    def step(
+        self, images: torch.Tensor, targets: list[Target], rate: float, number: int, things: Things = ()
+    ) -> torch.Tensor:
         """Take a step and return its scalar loss, on the device.
 
         Parameters
@@ -73,6 +78,8 @@ class DetectorLearner(Averaged):
             Learning rate of what is new.
         number : int
             Steps taken before.
+        things : sequence of (n, y, x) bool tensor, optional
+            Masks of the boxes, where they are known.
         """
         torch.manual_seed(seed_of(self._config.seed, number))
         self.network.train()
@@ -81,12 +88,13 @@ class DetectorLearner(Averaged):
         self.begin(rate)
         place = [(edges.to(self.device), labels.to(self.device)) for edges, labels in targets]
         layout = torch.channels_last_3d if images.ndim == 5 else torch.channels_last
-        loss = self._loss(images.to(self.device).contiguous(memory_format=layout), place)
+        masks = [None if one is None else one.to(self.device) for one in things]
+        loss = self._loss(images.to(self.device).contiguous(memory_format=layout), place, masks)
         return self.descend(loss, self._config.gradient_clip, number)
 
-    def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
+    def _loss(self, images: torch.Tensor, targets: list[Target], things: Things) -> torch.Tensor:
         if isinstance(self.network, RegionDetector):
-            parts = self.network.losses(images, targets)
+            parts = self.network.losses(images, targets, things)
         else:
             assert isinstance(self.network, AnchoredDetector)
             with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype is not torch.float32):

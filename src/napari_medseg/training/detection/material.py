@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_medseg.data.boxes import BoxedImages, find_boxed
-from napari_medseg.data.boxes.opening import open_image
+from napari_medseg.data.boxes.opening import open_image, things_on
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.detection.views import View, view_of
 from napari_medseg.models import ModelSpec
@@ -20,6 +20,8 @@ from napari_medseg.training.atomic import write_file
 from napari_medseg.training.detection.run import DetectionRun
 from napari_medseg.training.detection.survey import survey
 
+MASKS = "maskrcnn"
+"""The architecture that learns masks."""
 PLANES_AT_ONCE = 16
 """Planes of a volume that are looked at together."""
 
@@ -32,6 +34,8 @@ class Example:
     values: NDArray[np.float16]
     """(channel, [z,] y, x); a memory map."""
     boxes: Boxes
+    things: NDArray[np.int32] | None = None
+    """(y, x) map in which the pixels of the box of number k are k + 1, where masks are learnt; a memory map."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -137,4 +141,17 @@ def _example(boxed: BoxedImages, number: int, boxes: Boxes, spec: ModelSpec, pat
             rows = slice(start, start + PLANES_AT_ONCE) if spec.dims == 3 else slice(None)
             values[:, rows] = view.read((rows, *(slice(None),) * (spec.dims - 1))).numpy()
         write_file(path, lambda file: np.save(file, values))
-    return Example(boxed.names[number], np.load(path, mmap_mode="r"), view.seen(boxes))
+    things = _things(boxed, number, view, path.with_suffix(".things.npy")) if spec.architecture == MASKS else None
+    return Example(boxed.names[number], np.load(path, mmap_mode="r"), view.seen(boxes), things)
+
+
+def _things(boxed: BoxedImages, number: int, view: View, path: Path) -> NDArray[np.int32] | None:
+    """Return the things of a plane on the network's grid: at each of its pixels that which is at its middle."""
+    if not path.exists():
+        things = things_on(boxed, number, (view.own_shape[0], view.own_shape[1]))
+        if things is None:
+            return None
+        lines = [np.floor((np.arange(n) + 0.5) / s).astype(int) for n, s in zip(view.shape, view.scale, strict=True)]
+        write_file(path, lambda file: np.save(file, things[np.ix_(*lines)]))
+    found: NDArray[np.int32] = np.load(path, mmap_mode="r")
+    return found

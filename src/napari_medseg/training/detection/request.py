@@ -1,5 +1,6 @@
 """From images, boxes and settings to the folder of a run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from napari_medseg.training.run import RunFolder
 
 WIDTHS = {("cpu", 2): 96, ("cpu", 3): 32, ("gpu", 2): 128, ("gpu", 3): 64}
 BODIES = {("cpu", 2): 16, ("cpu", 3): 8, ("gpu", 2): 32, ("gpu", 3): 16}
-PATCHES = {("cpu", 2): 512, ("gpu", 2): 1024, ("cpu", 3): 64, ("gpu", 3): 128}
+PATCHES = {("cpu", 2): 640, ("gpu", 2): 1024, ("cpu", 3): 64, ("gpu", 3): 128}
 """Longest edge of what is learnt from at once."""
 IMAGENET = (114.5, 172.0)
 """Mean of photographs in eight bits, and one standard deviation more: what pretrained networks are used to."""
@@ -139,13 +140,21 @@ def _grid(
     sizes = np.concatenate([b.sizes for b in facts.boxes])
     labels = np.concatenate([b.labels for b in facts.boxes])
     if facts.dims == 2:
-        zoom = config.zoom or fitted_zoom(sizes, labels, int(facts.shapes.max()), processor)
+        seconds = None if config.minutes is None else 60 * config.minutes * _cores(config)
+        zoom = config.zoom or fitted_zoom(sizes, labels, facts.shapes, processor, seconds)
         return zoom, None, sizes * zoom
     if facts.spacings is None:
         return 1.0, None, sizes
     mm = np.concatenate([b.sizes * s for b, s in zip(facts.boxes, facts.spacings, strict=True)])
     spacing = config.spacing or fitted_spacing(mm, facts.spacings)
     return 1.0, spacing, mm / np.array(spacing) if spacing is not None else sizes
+
+
+def _cores(config: DetectionConfig) -> int:
+    """Return how many cores a run's minutes are of."""
+    if config.clock == "processor":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _options(

@@ -12,9 +12,9 @@ from napari_medseg.evaluate.detection import mean_precision
 from napari_medseg.inference.detection.detect import boxes_in
 from napari_medseg.inference.detection.options import DetectOptions
 from napari_medseg.progress import Control, Event
-from napari_medseg.training.detection.augment import Change, seen
+from napari_medseg.training.detection.augment import Change, Seen, mosaic, seen
 from napari_medseg.training.detection.learner import DetectorLearner
-from napari_medseg.training.detection.material import Material
+from napari_medseg.training.detection.material import Example, Material
 from napari_medseg.training.detection.run import DetectionRun
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.scored.session import ScoredSession
@@ -39,7 +39,7 @@ class Session(ScoredSession):
 
     run: DetectionRun
     learner: DetectorLearner
-    sample = 2
+    sample, judges_all = 2, False
 
     def __init__(
         self, folder: RunFolder, run: DetectionRun, material: Material, learner: DetectorLearner, batch: int
@@ -54,13 +54,24 @@ class Session(ScoredSession):
         shape = self.run.spec.patch_size
         shape = (*shape[:-2], shape[-1], shape[-2]) if turn else shape
         change = Change.of(config)
-        found = [seen(train[k], shape, change, turn, rng) for k in self.batch_numbers()]
-        images = torch.stack([values for values, _edges, _labels in found])
-        return self.learner.step(images, [(edges, labels) for _values, edges, labels in found], rate, step)
+        found = [self._view(train[k], shape, change, turn, rng) for k in self.batch_numbers()]
+        images = torch.stack([view.values for view in found])
+        targets = [(view.edges, view.labels) for view in found]
+        return self.learner.step(images, targets, rate, step, [view.masks for view in found])
 
-    def _scores(self, images: int) -> Generator[Event, None, dict[str, float]]:
+    def _view(
+        self, example: Example, shape: tuple[int, ...], change: Change, turn: bool, rng: np.random.Generator
+    ) -> Seen:
+        train = self.material.train
+        if len(shape) == 2 and self.run.train.mosaic and rng.random() < self.run.train.mosaic:
+            others = [train[k] for k in rng.integers(0, len(train), 3)]
+            return mosaic([example, *others], (shape[0], shape[1]), change, turn, rng)
+        return seen(example, shape, change, turn, rng)
+
+    def _scores(self, images: list[int]) -> Generator[Event, None, dict[str, float]]:
         self.learner.mean.eval()
-        options, examples = DetectOptions(precision=self.run.train.precision), self.material.val[:images]
+        options, val = DetectOptions(precision=self.run.train.precision), self.material.val
+        examples = [val[k] for k in images]
         found = {}
         for example in examples:
             found[example.name] = yield from boxes_in(

@@ -4,17 +4,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_medseg.data.boxes import rectangles_of_boxes
+from napari_medseg.data.boxes import labels_of_boxes, rectangles_of_boxes
 from napari_medseg.errors import DataError
+from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND
 from napari_medseg.ui.layers.images import image_volume
 from napari_medseg.ui.layers.labels import layer_tag
-from napari_medseg.ui.layers.results import placed_like
+from napari_medseg.ui.layers.results import new_labels, placed_like
+from napari_medseg.volume import LabelClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Shapes
+    from napari.layers import Image, Labels, Shapes
     from numpy.typing import NDArray
 
     from napari_medseg.prediction import Boxes
@@ -80,6 +82,30 @@ def remove_boxes(viewer: "ViewerModel", image: "Image") -> None:
     """Remove what `show_boxes` added for an image."""
     for layer in [one for one in viewer.layers if one.metadata.get(BOXES_OF, (None,))[0] == image.unique_id]:
         viewer.layers.remove(layer)
+
+
+def boxes_as_labels(boxes: "Boxes", image: "Image") -> "Labels":
+    """Return a labels layer of boxes, to be added to a viewer: each thing by itself if there are masks, else filled.
+
+    Parameters
+    ----------
+    boxes : Boxes
+        In voxels of the image's volume.
+    image : Image
+        What was looked at.
+    """
+    shape = image_volume(image).spatial_shape
+    separate = boxes.masks is not None
+    filled = labels_of_boxes(boxes, shape[-boxes.axes :], instances=separate)
+    classes = boxes.classes
+    if separate:
+        # One number is taken: it stands for background that the user painted.
+        filled = np.where(filled >= PAINTED_BACKGROUND.value, filled + 1, filled)
+        numbers = [k + (k >= PAINTED_BACKGROUND.value) for k in range(1, len(boxes) + 1)]
+        classes = tuple(LabelClass(value=k, name=f"{name} {k}") for k, name in zip(numbers, boxes.names, strict=True))
+    layer = new_labels(image, classes)
+    layer.data = filled.reshape(shape).astype(np.result_type(layer.data.dtype, filled.dtype))
+    return layer
 
 
 def _shown(

@@ -9,7 +9,7 @@ from napari_medseg.ui.layers.images import image_volume
 from napari_medseg.ui.layers.labels import layer_tag
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Shapes
+    from napari.layers import Image, Points, Shapes
     from numpy.typing import NDArray
 
 
@@ -39,7 +39,7 @@ def region_box(shapes: "Shapes", image: "Image") -> tuple[tuple[int, int], ...]:
     if not len(shapes.data):
         raise DataError(f"{shapes.name} holds no shape.", "Draw a rectangle around what you want to segment.")
     shape = layer_tag(image).volume.spatial_shape
-    corners = np.concatenate([_in_voxels(shapes, np.asarray(points), image) for points in shapes.data])
+    corners = np.concatenate([in_voxels(shapes, np.asarray(points), image) for points in shapes.data])
     low, high = corners.min(axis=0), corners.max(axis=0)
     box = []
     for first, last, count in zip(low, high, shape, strict=True):
@@ -73,7 +73,7 @@ def shape_boxes(shapes: "Shapes", image: "Image") -> list[tuple[slice, ...]]:
     edges = layer_tag(image).volume.spatial_shape
     found = []
     for number, points in enumerate(shapes.data, start=1):
-        corners = _in_voxels(shapes, np.asarray(points), image)
+        corners = in_voxels(shapes, np.asarray(points), image)
         sides = []
         for first, last, count in zip(corners.min(axis=0), corners.max(axis=0), edges, strict=True):
             start = max(int(np.floor(first + 0.5)), 0)
@@ -84,8 +84,8 @@ def shape_boxes(shapes: "Shapes", image: "Image") -> list[tuple[slice, ...]]:
     return found
 
 
-def _in_voxels(shapes: "Shapes", points: "NDArray[np.floating]", image: "Image") -> "NDArray[np.float64]":
-    """Return where points of a shapes layer are among the voxels of the image's own grid."""
+def in_voxels(shapes: "Shapes | Points", points: "NDArray[np.floating]", image: "Image") -> "NDArray[np.float64]":
+    """Return where (n, axes) points of a layer are among the voxels of the image's own grid."""
     count = len(layer_tag(image).volume.spatial_axes)
     shown = []
     for point in points:

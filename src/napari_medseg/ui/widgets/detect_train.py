@@ -44,9 +44,10 @@ class DetectTrain(ScoredTrain[DetectionConfig]):
         )
 
     def _collected(self) -> Callable[[Path], Sources]:
-        confirmed = {image: review.confirmed() for image, review in self._reviews().items()}
-        volumes = [(image_volume(image), boxes) for image, boxes in confirmed.items() if len(boxes)]
-        if not volumes:
+        # An image on which all was rejected teaches that there is nothing.
+        looked_at = {image: review for image, review in self._reviews().items() if set(review.verdicts) - {"open"}}
+        volumes = [(image_volume(image), review.confirmed()) for image, review in looked_at.items()]
+        if not any(len(boxes) for _volume, boxes in volumes):
             raise ConfigError("There are no boxes to learn from.", "Accept some, or draw and add them.")
         return partial(_laid_out, volumes)
 

@@ -1,23 +1,22 @@
 """What a person does with found boxes: look, accept, reject, relabel, draw, save."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QSlider, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QSlider, QWidget
 
-from napari_medseg.data.boxes import labels_of_boxes
 from napari_medseg.data.boxes.review import Review
 from napari_medseg.errors import DataError, MedsegError
 from napari_medseg.ui.boxes_files import open_boxes, save_boxes
-from napari_medseg.ui.layers import go_to, image_volume, new_labels
-from napari_medseg.ui.layers.boxes import BOXES_OF, NUMBER, remove_boxes, show_boxes, show_for_dimensions
-from napari_medseg.ui.layers.regions import shape_boxes
+from napari_medseg.ui.layers import go_to, image_volume
+from napari_medseg.ui.layers.boxes import NUMBER, boxes_as_labels, remove_boxes, show_boxes, show_for_dimensions
 from napari_medseg.ui.widgets.box_table import BoxTable
 from napari_medseg.ui.widgets.class_menu import ClassMenu
-from napari_medseg.ui.widgets.layer_choice import LayerChoice
+from napari_medseg.ui.widgets.drawn_boxes import DrawnBoxes
 from napari_medseg.ui.widgets.section import SPACING, beside, rows, stacked
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 PER_CENT = 100
 FIRST_THRESHOLD = 30
 """Per cent: scores below it are mostly false on a new image."""
-FILES = "Table (*.csv);;COCO (*.json)"
+FILES = "Table (*.csv);;COCO (*.json);;DICOM report (*.dcm);;LUNA16 table in mm (*.luna.csv)"
 
 
 class ReviewPane(QWidget):
@@ -72,14 +71,9 @@ class ReviewPane(QWidget):
         self.relabel_choice = QComboBox(self)
         self.relabel_choice.setToolTip("Class that drawn boxes get, and that Relabel gives the selected boxes (1 to 9)")
         self.relabel_button = _button("Relabel", "Give the selected boxes this class, and accept them", self)
-        self.drawn = LayerChoice(viewer, self._is_drawing, self)
-        self.drawn.setToolTip("A Shapes layer with a rectangle around each thing that was missed")
-        self.depth = QSpinBox(self)
-        self.depth.setRange(0, 500)
-        self.depth.setToolTip("How many slices further to either side what you drew on one slice reaches")
-        self.add_button = _button("Add", "Add the drawn rectangles to the boxes", self)
-        self.save_button = _button("Save…", "Write the boxes that are shown as table (.csv) or COCO (.json)", self)
-        self.labels_button = _button("To labels", "A labels layer in which each shown box is filled", self)
+        self.drawn = DrawnBoxes(viewer, self)
+        self.save_button = _button("Save…", "Write the shown boxes: table, COCO, DICOM report, or LUNA16's table", self)
+        self.labels_button = _button("To labels", "A labels layer of the shown boxes: their masks, or filled", self)
         self._lay_out()
         self._connect()
         self.hide()
@@ -110,14 +104,14 @@ class ReviewPane(QWidget):
             self.relabel_choice.clear()
             for entry in review.boxes.classes:
                 self.relabel_choice.addItem(entry.name, entry.value)
-            flat = review.boxes.axes == 2
-            self._drawing.setRowVisible(self.depth, not flat)
+            self.drawn.show_depth(review.boxes.axes == 3)
         self.refresh()
 
     def open_file(self, path: Path, image: Image) -> None:
         """Show boxes of a file on an image; they count as accepted where the file gives no score below 1."""
-        boxes = open_boxes(path, image.name)
-        shape = image_volume(image).spatial_shape
+        volume = image_volume(image)
+        boxes = open_boxes(path, replace(volume, name=image.name))
+        shape = volume.spatial_shape[-boxes.axes :] if volume.spatial_shape[0] == 1 else volume.spatial_shape
         if boxes.axes != len(shape):
             raise DataError(
                 f"{path.name} has boxes of {boxes.axes} axes; {image.name} has {len(shape)}.", "Choose its own image."
@@ -185,41 +179,35 @@ class ReviewPane(QWidget):
             self.reviewed.emit()
 
     def add_drawn(self) -> None:
-        """Add what was drawn in the chosen Shapes layer."""
-        review, image, shapes = self.review, self._image, self.drawn.layer
-        if review is None or image is None or not isinstance(shapes, Shapes):
+        """Add the boxes of the chosen layer; those whose class has no name there get the chosen one."""
+        review, image = self.review, self._image
+        if review is None or image is None:
             return
-        try:
-            found = shape_boxes(shapes, image)
-        except MedsegError as error:
-            self.failed.emit(error)
-            return
-        edges = np.array([[[side.start for side in box], [side.stop for side in box]] for box in found], float)
-        if review.boxes.axes == 3:
-            depth, count = self.depth.value(), image_volume(image).spatial_shape[0]
-            edges[:, 0, 0] = np.maximum(edges[:, 0, 0] - depth, 0)
-            edges[:, 1, 0] = np.minimum(edges[:, 1, 0] + depth, count)
-        review.add(edges, int(self.relabel_choice.currentData()))
-        self.refresh()
-        self.reviewed.emit()
-        self.said.emit(f"{len(edges)} drawn boxes added; the layer {shapes.name} is no longer needed.")
+        values = {entry.name: entry.value for entry in review.boxes.classes}
+        many = 0
+        for edges, name in self.drawn.boxes_on(image):
+            # A plane of a series is an image of one slice.
+            review.add(edges[..., -review.boxes.axes :], values.get(name, int(self.relabel_choice.currentData())))
+            many += len(edges)
+        if many:
+            self.refresh()
+            self.reviewed.emit()
+            self.said.emit(f"{many} boxes added; the layer that they were drawn in is no longer needed.")
 
     def save(self, path: Path) -> None:
         """Write the boxes that are shown."""
         review, image = self.review, self._image
         if review is not None and image is not None:
             boxes = review.boxes.chosen(np.array(self.shown_numbers(), np.int64))
-            save_boxes(boxes, image.name, image_volume(image).spatial_shape, path)
+            save_boxes(boxes, replace(image_volume(image), name=image.name), path, review.model)
             self.said.emit(f"{len(boxes)} boxes written to {path.name}.")
 
     def to_labels(self) -> None:
-        """Add a labels layer in which the shown boxes are filled."""
+        """Add a labels layer of the shown boxes: filled, or things one by one where the model gives their masks."""
         review, image = self.review, self._image
         if review is not None and image is not None:
             boxes = review.boxes.chosen(np.array(self.shown_numbers(), np.int64))
-            layer = new_labels(image, boxes.classes)
-            layer.data = labels_of_boxes(boxes, image_volume(image).spatial_shape).astype(layer.data.dtype)
-            self._viewer.add_layer(layer)
+            self._viewer.add_layer(boxes_as_labels(boxes, image))
 
     def pick(self, number: int) -> None:
         """Go to a box and let it stand out."""
@@ -246,9 +234,6 @@ class ReviewPane(QWidget):
             number = int(layer.features[NUMBER].iloc[hit[0]])
             self.table.select({number})
             self.pick(number)
-
-    def _is_drawing(self, layer: object) -> bool:
-        return isinstance(layer, Shapes) and BOXES_OF not in layer.metadata
 
     def _on_dimensions(self, _event: object = None) -> None:
         show_for_dimensions(self._viewer, [layer for layer in self._layers if layer in self._viewer.layers])
@@ -277,8 +262,7 @@ class ReviewPane(QWidget):
         grid.addWidget(self.save_button, 2, 0, 1, 2)
         grid.addWidget(self.labels_button, 2, 2)
         layout.addLayout(grid)
-        self._drawing = rows(("Drawn in", beside(self.drawn, self.add_button)), ("Slices ±", self.depth))
-        layout.addLayout(self._drawing)
+        layout.addWidget(self.drawn)
 
     def _connect(self) -> None:
         self.threshold.valueChanged.connect(self.refresh)
@@ -288,7 +272,8 @@ class ReviewPane(QWidget):
         for button, key in ((self.accept_button, "A"), (self.reject_button, "R"), (self.undo_button, "U")):
             button.clicked.connect(lambda _checked=False, key=key: self.decide(key))
         self.relabel_button.clicked.connect(self.relabel)
-        self.add_button.clicked.connect(self.add_drawn)
+        self.drawn.wanted.connect(self.add_drawn)
+        self.drawn.failed.connect(self.failed)
         self.save_button.clicked.connect(self._on_save)
         self.labels_button.clicked.connect(self.to_labels)
         self._viewer.dims.events.ndisplay.connect(self._on_dimensions)

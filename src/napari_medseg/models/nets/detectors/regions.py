@@ -9,6 +9,8 @@ from napari_medseg.models.nets.detectors.backbones import backbone
 
 Target = tuple[torch.Tensor, torch.Tensor]
 """(n, 4) starts and stops in (y, x), and (n,) class index without background."""
+Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""(n, 4) boxes in (y, x) order, (n,) class indices, (n,) scores, and (n, rows, columns) masks of the boxes."""
 
 
 class RegionDetector(nn.Module):
@@ -19,7 +21,7 @@ class RegionDetector(nn.Module):
     net : nn.Module
         Of torchvision.
     masks : bool
-        Whether it has masks, too; they learn from filled boxes.
+        Whether it has masks, too.
     """
 
     def __init__(self, net: nn.Module, masks: bool) -> None:
@@ -27,27 +29,74 @@ class RegionDetector(nn.Module):
         self.net, self.masks = net, masks
         # Size and intensity are brought to those of the model before.
         self.net.transform.resize = _as_it_is  # type: ignore[method-assign]
+        # Masks stay parts of their boxes: as many images of the whole size would need more memory than there is.
+        self.net.transform.postprocess = _as_found  # type: ignore[union-attr]
 
-    def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """Return the losses by name, for a network in training mode."""
+    def losses(
+        self, images: torch.Tensor, targets: Sequence[Target], things: Sequence[torch.Tensor | None] = ()
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses by name, for a network in training mode.
+
+        Parameters
+        ----------
+        images : (image, channel, y, x) tensor
+            What is seen.
+        targets : sequence of Target
+            True boxes of each image.
+        things : sequence of (n, y, x) bool tensor, optional
+            True masks of each image's boxes; where there are none, masks learn from filled boxes.
+        """
+        known = [*things, *[None] * (len(targets) - len(things))]
         wanted = [
-            {"boxes": boxes[:, [1, 0, 3, 2]], "labels": labels + 1} | self._masks(boxes, images)
-            for boxes, labels in targets
+            {"boxes": boxes[:, [1, 0, 3, 2]], "labels": labels + 1} | self._masks(boxes, images, masks)
+            for (boxes, labels), masks in zip(targets, known, strict=True)
         ]
         found: dict[str, torch.Tensor] = self.net(list(images), wanted)
         return found
 
-    def forward(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Return for each image the (n, 4) boxes in (y, x) order, (n,) class indices and (n,) scores."""
-        return [(f["boxes"][:, [1, 0, 3, 2]], f["labels"] - 1, f["scores"]) for f in self.net(list(images))]
+    def forward(self, images: torch.Tensor) -> list[Found]:
+        """Return what is found on each image."""
+        return [
+            (f["boxes"][:, [1, 0, 3, 2]], f["labels"] - 1, f["scores"], f["masks"][:, 0] if self.masks else None)
+            for f in self.net(list(images))
+        ]
 
-    def _masks(self, boxes: torch.Tensor, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _masks(self, boxes: torch.Tensor, images: torch.Tensor, known: torch.Tensor | None) -> dict[str, torch.Tensor]:
         if not self.masks:
             return {}
+        if known is not None:
+            return {"masks": known.to(torch.uint8)}
         y, x = (torch.arange(n, device=boxes.device) + 0.5 for n in images.shape[2:])
         rows = (y >= boxes[:, :1]) & (y < boxes[:, 2:3])
         columns = (x >= boxes[:, 1:2]) & (x < boxes[:, 3:4])
         return {"masks": (rows[:, :, None] & columns[:, None]).to(torch.uint8)}
+
+
+class OneRegion(nn.Module):
+    """What the second stage of a detector says of one region, which stays where it is whatever becomes of the image.
+
+    Parameters
+    ----------
+    detector : RegionDetector
+        In evaluation mode.
+    edges : (4,) tensor
+        Starts and stops in (y, x).
+    """
+
+    beside = "roi_heads"
+    """Part of the names of layers that see a region and not the image."""
+
+    def __init__(self, detector: RegionDetector, edges: torch.Tensor) -> None:
+        super().__init__()
+        self.net, self._edges = detector.net, edges[None, [1, 0, 3, 2]].float()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (image, 1 + class) logits, the background first."""
+        net, many = self.net, len(images)
+        heads, sizes = net.roi_heads, [tuple(images.shape[2:])] * many
+        seen = heads.box_roi_pool(net.backbone(images), [self._edges.to(images)] * many, sizes)  # type: ignore[operator,union-attr]
+        logits: torch.Tensor = heads.box_predictor(heads.box_head(seen))[0]  # type: ignore[operator,union-attr]
+        return logits
 
 
 def region_detector(
@@ -115,6 +164,11 @@ def _as_it_is(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
     """Stand in for torchvision's resizing."""
     return image, target
+
+
+def _as_found(result: list[dict[str, torch.Tensor]], _sizes: object, _own: object) -> list[dict[str, torch.Tensor]]:
+    """Stand in for torchvision's way back to the size before resizing."""
+    return result
 
 
 def _roi_pool(levels: int, size: int) -> nn.Module:
