@@ -8,8 +8,8 @@ from napari_medseg.errors import DataError
 
 def test_a_table_says_who_is_on_an_image(tmp_path: Path) -> None:
     table = tmp_path / "who.csv"
-    table.write_text("image,patient,age\na.nii.gz,P1,40\nfolder/b.nii.gz,P1,41\nc,P2,50\n")
-    assert patients(["a", "b", "c"], table) == {"a": "P1", "b": "P1", "c": "P2"}
+    table.write_text("image,patient,age\na.nii.gz,P1,40\nfolder/b.1.nii.gz,P1,41\nc,P2,50\n")
+    assert patients(["a", "b.1", "c"], table) == {"a": "P1", "b.1": "P1", "c": "P2"}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ def save(volume: Volume, path: Path) -> Path:
     return write(volume, path)
 
 
+def test_without_the_geometry_of_one_both_are_taken_as_they_are_stored():
+    flipped = AFFINE @ np.diag([-1, 1, 1, 1])
+    here = labels(slice(2, 6), cyst=True, affine=flipped)
+    scores = score_case(here, Volume(here.data, None, kind="labels", classes=CLASSES))
+    assert [one.dice for one in scores.values()] == [1, 1]
+
+
 def test_a_case_by_hand():
     scores = score_case(labels(slice(2, 6)), labels(slice(3, 7), cyst=True), tolerance=2.0)
     assert list(scores) == ["liver", "cyst"]

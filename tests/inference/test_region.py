@@ -76,6 +76,9 @@ def test_inside_labels_are_as_without_a_region(name, spacing, tmp_path):
     (masked,), same = run(volume, spacing, region=path)
     np.testing.assert_array_equal(masked.labels, expected)
     assert same == few
+    turned = Volume(np.flip(inside, (0, 2)).astype(np.uint8), volume.geometry.flipped(0).flipped(2), kind="labels")
+    (masked,), _ = run(volume, spacing, region=write(turned, tmp_path / "turned.medvol"))
+    np.testing.assert_array_equal(masked.labels, expected)
 
 
 def test_outside_is_certain_background():
@@ -99,5 +102,5 @@ def test_regions_that_hold_nothing_are_refused(tmp_path):
     with pytest.raises(DataError, match="is empty"):
         run(volume, None, region=empty)
     other = write(Volume(np.ones((4, 4, 4), np.uint8), None, kind="labels"), tmp_path / "other.medvol")
-    with pytest.raises(DataError, match=r"has \(4, 4, 4\) voxels"):
+    with pytest.raises(DataError, match=r"have \(4, 4, 4\) voxels"):
         run(volume, None, region=other)

@@ -71,6 +71,12 @@ def test_errors_are_where_they_are(pair):
     np.testing.assert_array_equal(found.labels, expected)
 
 
+def test_axes_that_run_the_other_way_make_no_errors(pair):
+    first, second = pair
+    turned = labels(np.flip(first.data, (0, 2)), GRID.flipped(0).flipped(2))
+    np.testing.assert_array_equal(errors(turned, second).labels, errors(first, second).labels)
+
+
 def test_grids_that_differ_are_refused(pair):
     moved = GRID.affine.copy()
     moved[2, 3] = 3

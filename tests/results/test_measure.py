@@ -79,6 +79,13 @@ def test_intensities_are_those_of_the_class_with_their_unit(two_blocks, straight
     assert {"mean (HU)", "SD (HU)", "min (HU)", "median (HU)", "max (HU)"} <= liver.row().keys()
 
 
+def test_an_image_whose_axes_run_the_other_way_is_turned(two_blocks, straight):
+    light = np.random.default_rng(0).normal(0, 1, straight.shape)
+    as_stored = result_of(measure(two_blocks, Volume(light, straight)))
+    turned = Volume(np.flip(light, (0, 1)), straight.flipped(0).flipped(1))
+    assert result_of(measure(two_blocks, turned)) == as_stored
+
+
 def test_pet_is_measured_as_suv(two_blocks, straight):
     pet = Volume(np.full(straight.shape, 5000.0), straight, name="PT", modality="PT", units="Bq/ml", suv_factor=4e-4)
     liver, *_ = result_of(measure(two_blocks, pet))

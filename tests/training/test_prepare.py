@@ -82,9 +82,25 @@ def test_colours_are_channels(tmp_path: Path) -> None:
 
 def test_labels_that_lie_elsewhere_are_refused(tmp_path: Path) -> None:
     image = Volume(np.zeros((8, 9, 10), np.float32), Geometry((8, 9, 10), np.eye(4)[[2, 1, 0, 3]]))
-    shifted = Geometry((8, 9, 10), image.geometry.flipped(0).affine)  # type: ignore[union-attr]
+    affine = image.geometry.affine.copy()  # type: ignore[union-attr]
+    affine[:3, 3] += (0, 0, 1)
+    shifted = Geometry((8, 9, 10), affine)
     with pytest.raises(GeometryError, match=r"case: .*elsewhere"):
         load_case(write_case(tmp_path, image, Volume(np.zeros((8, 9, 10), np.uint8), shifted, kind="labels")), SPEC)
+
+
+def test_labels_whose_axes_run_the_other_way_are_turned(tmp_path: Path) -> None:
+    geometry = oblique()
+    image = Volume(np.zeros(geometry.shape, np.float32), geometry)
+    painted = np.zeros(geometry.shape, np.uint8)
+    painted[2:4, 5, 1] = 1
+    as_drawn = load_case(write_case(tmp_path, image, Volume(painted, geometry, kind="labels"), "dense"), SPEC)
+    turned = Volume(np.flip(painted, (0, 2)), geometry.flipped(0).flipped(2), kind="labels")
+    (tmp_path / "turned").mkdir()
+    case = load_case(write_case(tmp_path / "turned", image, turned, "dense"), SPEC)
+    assert (case.sample.target == 1).sum() == 2
+    np.testing.assert_array_equal(case.sample.target, as_drawn.sample.target)
+    np.testing.assert_array_equal(case.reread().values, painted)
 
 
 def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:

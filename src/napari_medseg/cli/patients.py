@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_medseg.errors import DataError
+from napari_medseg.io.format import stem
 
 BIDS = re.compile(r"(?:^|_)(sub-[A-Za-z0-9]+)(?:_|$)")
 """What names of files begin with that follow the Brain Imaging Data Structure."""
@@ -51,4 +52,4 @@ def _read(table: Path) -> dict[str, str]:
         raise DataError(f"{table} cannot be read: {error}.", "Give a CSV file in UTF-8.") from error
     if not rows or not {"image", "patient"} <= rows[0].keys():
         raise DataError(f"{table.name} has no columns image and patient.", "Name them in its first line.")
-    return {Path(row["image"]).name.partition(".")[0]: row["patient"] or "" for row in rows}
+    return {stem(Path(row["image"])): row["patient"] or "" for row in rows}

@@ -208,6 +208,9 @@ def score_case(
     DataError
         If the grids differ, or values are no class numbers.
     """
+    if predicted.geometry is None or reference.geometry is None:
+        # Where one map lies nowhere, both are taken as they are stored.
+        predicted, reference = (replace(volume, geometry=None) for volume in (predicted, reference))
     (first, grid), (second, other) = _upright(predicted, name), _upright(reference, name)
     _check_grids(first, grid, second, other, name)
     spacing = None if grid is None or other is None else other.spacing

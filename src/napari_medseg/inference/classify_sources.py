@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_medseg.data.label_array import labels_on
 from napari_medseg.data.labelled.crop import regions_of
 from napari_medseg.data.labelled.images import Pictures
 from napari_medseg.data.labelled.listing import PARTS, open_npz, pictures_of
@@ -93,7 +95,7 @@ def with_regions(pictures: Pictures, regions: Path, spec: ModelSpec) -> Pictures
     for name, path in zip(pictures.names, pictures.paths, strict=True):
         if stem(path) not in maps:
             raise DataError(f"{name} has no label map in {regions}.", "Give each label map the name of its image.")
-        labels = np.asarray(read(maps[stem(path)])[0].data)
+        labels = _regions_on(path, maps[stem(path)])
         found = [box for _value, box in regions_of(labels, each_slice=spec.dims == 2)]
         boxes += found
         names += [f"{name}{REGION_MARK}{k}" for k in range(1, len(found) + 1)]
@@ -103,6 +105,15 @@ def with_regions(pictures: Pictures, regions: Path, spec: ModelSpec) -> Pictures
     return replace(
         pictures, names=tuple(names), paths=tuple(paths), boxes=tuple(boxes), crop=spec.crop or Crop(), more=()
     )
+
+
+def _regions_on(path: Path, drawn: Path) -> NDArray[np.integer]:
+    """Return the values of a label map along the axes of its image."""
+    image = next((volume for volume in read(path) if volume.kind == "image"), None)
+    if image is None:
+        raise DataError(f"{path.name} holds no image.", "Choose a file or folder with images.")
+    labels = labels_on(read(drawn)[0], image.spatial_shape, image.geometry, stem(path), "regions")
+    return labels.astype(np.int64)
 
 
 def _pictures(source: Path, volumes: bool) -> Pictures:

@@ -74,6 +74,14 @@ class Placement:
         z, y, x = (own[axis] for axis in self.axes)
         return z, y, x
 
+    @property
+    def own(self) -> Geometry | None:
+        """Where the image's own array lies, that of a plane as a block of one slice; None without geometry."""
+        grid = self.native
+        for axis in np.flatnonzero(self.flips):
+            grid = None if grid is None else grid.flipped(int(axis))
+        return None if grid is None else grid.transposed([int(axis) for axis in np.argsort(self.axes)])
+
     def to_grid(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a (..., z, y, x) view on the grid of an array whose last axes are the image's own."""
         array = np.asarray(array)

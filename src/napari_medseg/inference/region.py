@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_medseg.data.label_array import labels_on
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.placement import Placement
 from napari_medseg.inference.resample import Resampling
 from napari_medseg.inference.tiling import Box3
+from napari_medseg.volume import Geometry
 
 Region = tuple[tuple[int, int], ...] | Path
 
 
-def region_mask(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def region_mask(region: Region, shape: tuple[int, ...], geometry: Geometry | None = None) -> NDArray[np.bool_]:
     """Return the voxels of a region, on the image's own axes.
 
     Parameters
@@ -23,16 +25,18 @@ def region_mask(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         Along each axis; or a file of labels of which nonzero voxels count.
     shape : tuple of int
         Voxels of the image.
+    geometry : Geometry, optional
+        Where the image lies, so that labels whose axes run the other way are turned.
 
     Raises
     ------
     ConfigError
         If the box has another number of axes, or holds no voxel of the image.
-    DataError
+    DataError, GeometryError
         If the labels are on another grid or hold nothing.
     """
     if isinstance(region, Path):
-        return _from_labels(region, shape)
+        return _from_labels(region, shape, geometry)
     inside = np.zeros(shape, np.bool_)
     if len(region) == len(shape):
         inside[tuple(slice(max(first, 0), max(end, 0)) for first, end in region)] = True
@@ -44,17 +48,13 @@ def region_mask(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return inside
 
 
-def _from_labels(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _from_labels(path: Path, shape: tuple[int, ...], geometry: Geometry | None) -> NDArray[np.bool_]:
     from napari_medseg.io import read
 
     volumes = read(path)
-    if len(volumes) != 1 or volumes[0].data.shape != shape:
-        found = ", ".join(str(volume.data.shape) for volume in volumes)
-        raise DataError(
-            f"The region {path.name} has {found} voxels, but the image has {shape}.",
-            "Draw the region on the image that you predict on.",
-        )
-    inside: NDArray[np.bool_] = np.asarray(volumes[0].data) != 0
+    if len(volumes) != 1:
+        raise DataError(f"The region {path.name} holds {len(volumes)} volumes.", "Give a file that holds one.")
+    inside: NDArray[np.bool_] = labels_on(volumes[0], shape, geometry, path.name, "regions") != 0
     if not inside.any():
         raise DataError(f"The region {path.name} is empty.", "Mark the voxels that you want a prediction for.")
     return inside

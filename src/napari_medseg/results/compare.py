@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.errors import DataError
+from napari_medseg.data.label_array import labels_on
 from napari_medseg.evaluate import ClassScores, score_case
 from napari_medseg.prediction import LabelMap
 from napari_medseg.progress import Control, Event, with_time_left
@@ -111,9 +111,9 @@ def errors(first: Volume, second: Volume) -> LabelMap:
     >>> errors(one, other).labels
     array([[0, 0, 1, 3]], dtype=uint8)
     """
-    a, b = label_map(first).labels, label_map(second).labels
-    if a.shape != b.shape:
-        raise DataError(f"The label maps have {a.shape} and {b.shape} voxels.", "Bring them to one grid first.")
+    b = label_map(second).labels
+    turned = labels_on(first, b.shape, second.geometry, f"{first.name} and {second.name}", "first labels")
+    a = label_map(Volume(turned, second.geometry, name=first.name, kind="labels")).labels
     found = np.empty(a.shape, np.uint8)
     for start in range(0, len(a), PLANES):
         part = slice(start, start + PLANES)

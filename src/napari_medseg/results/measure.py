@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.errors import DataError
+from napari_medseg.data.label_array import labels_on
+from napari_medseg.errors import DataError, MedsegError
 from napari_medseg.inference.postprocess.regions import Box, boxes, components
 from napari_medseg.progress import Control, Event, with_time_left
 from napari_medseg.results.label_map import PLANES, label_map
@@ -83,14 +84,12 @@ def intensities(image: Volume, labels: Volume) -> Intensities:
     if image.rgb or int(np.prod(image.data.shape)) != int(np.prod(image.spatial_shape)):
         several = "colours" if image.rgb else f"several images, along {', '.join(image.axes)}"
         raise DataError(f"{image.name} has {several}, so there is no one intensity.", "Choose one channel or frame.")
-    same = image.spatial_shape == labels.spatial_shape
-    if same and image.geometry is not None and labels.geometry is not None:
-        same = image.geometry.matches(labels.geometry, tolerance_mm=0.01)
-    if not same:
+    try:
+        values = labels_on(image, labels.spatial_shape, labels.geometry, image.name)
+    except MedsegError as error:
         raise DataError(
             f"{image.name} is not on the grid of {labels.name}.", "Choose the image that the labels were made on."
-        )
-    values = np.asarray(image.data).reshape(image.spatial_shape)
+        ) from error
     if image.suv_factor is not None and image.units != "SUVbw":
         return Intensities(values, image.suv_factor, "SUVbw g/ml")
     return Intensities(values, unit=image.units or "")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_medseg import io
 from napari_medseg.data import Sample, make_sample
 from napari_medseg.data.grid import GridMap
-from napari_medseg.data.label_array import label_array
-from napari_medseg.errors import ConfigError, DataError, GeometryError
+from napari_medseg.data.label_array import labels_on
+from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.pipelines.nnunet import prepare
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.models import ModelSpec
@@ -21,7 +21,7 @@ from napari_medseg.models.pipeline import NnUNet
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.part import Part
 from napari_medseg.training.run import Case
-from napari_medseg.volume import Volume
+from napari_medseg.volume import Geometry, Volume
 
 SIDES = re.compile(r"(?:^|[^a-z])(?:left|right|links|rechts|l|r|lh|rh)(?:$|[^a-z])", re.IGNORECASE)
 
@@ -31,7 +31,7 @@ class Taken:
     """A part of a label map as it was when it was read."""
 
     start: tuple[int, ...]
-    """First index along each axis of the map's own array."""
+    """First index along each axis of the image's own array."""
     values: NDArray[np.generic]
 
     @property
@@ -51,10 +51,12 @@ class LoadedCase:
     """The same image with its labels; shares the image's memory."""
     part: Part | None = None
     """What of the image is on the grid; None for all."""
+    geometry: Geometry | None = None
+    """Where the image's own array lies."""
 
     def reread(self, start: tuple[int, ...] | None = None, stop: tuple[int, ...] | None = None) -> Taken:
-        """Take over labels that were edited on disk, from `start` up to `stop` of their own array; return them."""
-        labels = _label_array(self.case)
+        """Take over labels that were edited on disk, from `start` up to `stop` of the image's array; return them."""
+        labels = labels_on(_read_one(self.case.labels), self.sample.grid.shape, self.geometry, self.case.id)
         box = tuple(
             slice(first, last) for first, last in zip(start or (0,) * labels.ndim, stop or labels.shape, strict=True)
         )
@@ -88,9 +90,8 @@ def load_case(
         If labels and image, or image and model, do not belong together.
     """
     image, labels = _read_one(case.image), _read_one(case.labels)
-    _check_same_grid(case.id, image, labels)
+    painted = np.array(labels_on(labels, image.spatial_shape, image.geometry, case.id))
     grid, where, part = _on_grid(image, spec)
-    painted = np.array(label_array(labels, case.id))
     if keep is not None:
         keep(case, painted)
     sample = make_sample(
@@ -102,7 +103,7 @@ def load_case(
         id=case.id,
         group=case.group,
     )
-    return LoadedCase(case, grid, sample, part)
+    return LoadedCase(case, grid, sample, part, image.geometry)
 
 
 def _on_grid(image: Volume, spec: ModelSpec) -> tuple[ModelGrid, GridMap, Part | None]:
@@ -181,24 +182,3 @@ def _read_one(path: Path) -> Volume:
             "Convert the one you mean to its own file.",
         )
     return volumes[0]
-
-
-def _label_array(case: Case) -> NDArray[np.generic]:
-    return label_array(_read_one(case.labels), case.id)
-
-
-def _check_same_grid(name: str, image: Volume, labels: Volume) -> None:
-    if image.geometry is not None and labels.geometry is not None and image.geometry.ndim == labels.geometry.ndim:
-        if image.geometry.matches(labels.geometry, tolerance_mm=1e-2):
-            return
-        same_shape = image.geometry.shape == labels.geometry.shape
-        how = "lie elsewhere in space than" if same_shape else f"have {labels.spatial_shape} voxels, unlike"
-        raise GeometryError(
-            f"{name}: the labels {how} their image ({image.spatial_shape}).",
-            "Use labels that were drawn on this image.",
-        )
-    if image.spatial_shape != labels.spatial_shape:
-        raise DataError(
-            f"{name}: the labels have {labels.spatial_shape} voxels, but their image has {image.spatial_shape}.",
-            "Use labels that were drawn on this image.",
-        )

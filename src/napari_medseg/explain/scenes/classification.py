@@ -77,7 +77,7 @@ def _pictures(volume: Volume, spec: ModelSpec, options: ExplainOptions) -> list[
     if len(volume.axes) == 1:
         channels = [replace(volume, data=values, axes=(), axis_values={}) for values in np.asarray(volume.data)]
     if options.region is not None:
-        inside = region_mask(options.region, volume.spatial_shape)
+        inside = region_mask(options.region, volume.spatial_shape, volume.geometry)
         box = tuple(_extent(inside, axis) for axis in range(inside.ndim))
         channels = [cut_out(channel, box, spec.crop or Crop(margin=0.0)) for channel in channels]
     slices = [slices_of(channel) if spec.dims == 2 else [channel] for channel in channels]

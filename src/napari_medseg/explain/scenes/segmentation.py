@@ -69,7 +69,7 @@ def segmentation_scene(
     """
     grid = to_model_grid(volume, spec)
     if options.region is not None:
-        own = region_mask(options.region, volume.spatial_shape)
+        own = region_mask(options.region, volume.spatial_shape, volume.geometry)
     else:
         own = yield from _found(grid, spec, network, number, options, control)
     marked = _on_grid(own, grid)

@@ -49,7 +49,7 @@ def outputs_of(
     """
     if options.region is None:
         return (yield from _outputs(volume, bundle, options, control))
-    inside = region_mask(options.region, volume.spatial_shape)
+    inside = region_mask(options.region, volume.spatial_shape, volume.geometry)
     outputs = yield from _outputs(volume, bundle, options.model_copy(update={"region": None}), control)
     return tuple(_only(output, inside) for output in outputs)
 
