@@ -1,18 +1,23 @@
 """How much noise is removed: known noise at three levels, against non-local means, total variation and BM4D.
 
 Gaussian noise of 2, 5 and 10 % of the range is added to the middle slices of MNI152 T1; PSNR, SSIM and HFEN are taken
-against the image as it was, with the time beside it. BM4D takes part where the user has installed the package bm4d,
-whose licence is for non-commercial use only; it is no part of napari-medseg.
+against the image as it was, with the time beside it. Every method but Noise2Void is told how strong the noise is, as
+BM4D has to be. BM4D takes part where the user has installed the package bm4d, whose licence is for non-commercial use
+only; it is no part of napari-medseg.
 
-    python benchmarks/denoise.py --json denoise.json
-    python benchmarks/denoise.py --slices 24 --levels 5 --steps 600
+    python benchmarks/denoise.py --json denoise.json                     # about half an hour
+    python benchmarks/denoise.py --json denoise.json --slices 24 --levels 5 --steps 600
+
+What is in the JSON file is not repeated unless the settings have changed, so the levels may be run one after the other.
+With ``--clock processor`` minutes are those that the processor works, over all threads.
 """
 
 import argparse
 import importlib.util
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,58 +45,79 @@ def truth(slices: int) -> Image:
     return image[first : first + slices]
 
 
-def methods(noisy: Image, options: argparse.Namespace) -> Iterator[tuple[str, Image, float]]:
-    """Yield what each method makes of an image, with its name and seconds."""
-    volume = Volume(noisy, Geometry(noisy.shape, np.eye(4)))
-    budget = {"minutes": None, "steps": options.steps} if options.steps else {"minutes": options.minutes}
-    ways: tuple[tuple[str, str, dict[str, Any]], ...] = (
-        ("non-local means", "nlm", {}),
-        ("total variation", "tv", {}),
-        (OURS, "denoise", budget),
-        ("Noise2Void", "denoise", {**budget, "learning": "noise2void"}),
-    )
-    for name, method, settings in ways:
-        started = time.monotonic()
-        events = enhance(volume, method, settings, Control())
-        restored, _network = next(event.result for event in events if isinstance(event, Finished))  # type: ignore[misc]
-        yield name, np.asarray(restored.image.data, np.float32), time.monotonic() - started
+def ways(sigma: float, options: argparse.Namespace) -> dict[str, Callable[[Image], Image]]:
+    """Return the methods by name."""
+    budget = {"minutes": options.minutes, "clock": options.clock}
+    budget = {"minutes": None, "steps": options.steps} if options.steps else budget
+    known = {"level": sigma}
+    found: dict[str, Callable[[Image], Image]] = {
+        "noisy": lambda noisy: noisy,
+        "non-local means": partial(ours, "nlm", known),
+        "total variation": partial(ours, "tv", known),
+        OURS: partial(ours, "denoise", budget | known),
+        "Noise2Void": partial(ours, "denoise", {**budget, "learning": "noise2void"}),
+    }
     if importlib.util.find_spec("bm4d") is not None:
-        from bm4d import bm4d
+        found["BM4D"] = partial(bm4d, sigma)
+    return {name: way for name, way in found.items() if options.methods is None or name in options.methods}
 
-        started = time.monotonic()
-        yield "BM4D", np.asarray(bm4d(noisy, options.sigma), np.float32), time.monotonic() - started
+
+def ours(method: str, settings: dict[str, Any], noisy: Image) -> Image:
+    """Return what the package makes of an image."""
+    volume = Volume(noisy, Geometry(noisy.shape, np.eye(4)))
+    events = enhance(volume, method, settings, Control())
+    restored, _network = next(event.result for event in events if isinstance(event, Finished))  # type: ignore[misc]
+    return np.asarray(restored.image.data, np.float32)
+
+
+def bm4d(sigma: float, noisy: Image) -> Image:
+    """Return what BM4D makes of an image."""
+    from bm4d import bm4d as run
+
+    return np.asarray(run(noisy, sigma), np.float32)
 
 
 def main() -> None:
     """Run what was asked for, print each cell, and write all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for all cells and the gains")
+    parser.add_argument("--json", type=Path, help="file for all cells and the gains; cells that are in it are kept")
     parser.add_argument("--levels", nargs="*", type=float, default=[2, 5, 10], help="percent of the range")
+    parser.add_argument("--methods", nargs="*", help="only these, by name")
     parser.add_argument("--slices", type=int, default=64, help="slices that take part")
     parser.add_argument("--minutes", type=float, default=3, help="for each network, all in all")
     parser.add_argument("--steps", type=int, help="instead, steps of learning: the same on any machine")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="what the minutes are of")
     options = parser.parse_args()
     image = truth(options.slices)
-    cells: list[dict[str, Any]] = []
+    known = options.json is not None and options.json.is_file()
+    cells: list[dict[str, Any]] = json.loads(options.json.read_text())["cells"] if known else []
     for level in options.levels:
-        options.sigma = level / 100 * float(np.ptp(image))
-        noisy = image + np.random.default_rng(0).normal(0, options.sigma, image.shape).astype(np.float32)
-        cells.append({"level": level, "method": "noisy", **compare(noisy, image)})
-        for name, found, seconds in methods(noisy, options):
-            cells.append({"level": level, "method": name, **compare(found, image), "seconds": seconds})
-            print(json.dumps(cells[-1]))
-    gains = {
-        rival: {str(level): _psnr(cells, OURS, level) - _psnr(cells, rival, level) for level in options.levels}
-        for rival in ("non-local means", "BM4D")
-        if any(cell["method"] == rival for cell in cells)
-    }
-    print(json.dumps({"gain_db_over": gains}))
-    if options.json is not None:
-        options.json.write_text(json.dumps({"cells": cells, "gain_db_over": gains}, indent=1))
+        sigma = level / 100 * float(np.ptp(image))
+        noisy = image + np.random.default_rng(0).normal(0, sigma, image.shape).astype(np.float32)
+        for name, way in ways(sigma, options).items():
+            learns = name in (OURS, "Noise2Void")
+            budget = f"{options.steps} steps" if options.steps else f"{options.minutes:g} {options.clock} minutes"
+            part = f"{name}, {level:g} %, {options.slices} slices{f', {budget}' if learns else ''}"
+            if any(cell["part"] == part for cell in cells):
+                continue
+            started, cpu = time.monotonic(), time.process_time()
+            found = way(noisy)
+            timed = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
+            cells.append({"part": part, "level": level, "method": name, **compare(found, image), **timed})
+            print(json.dumps(cells[-1]), flush=True)
+            if options.json is not None:
+                options.json.write_text(json.dumps({"cells": cells, "gain_db_over": gains(cells)}, indent=1))
+    print(json.dumps({"gain_db_over": gains(cells)}))
 
 
-def _psnr(cells: list[dict[str, Any]], method: str, level: float) -> float:
-    return next(cell["psnr"] for cell in cells if cell["method"] == method and cell["level"] == level)
+def gains(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the gain in dB of the network over each rival, by level of noise."""
+    found: dict[str, dict[str, float]] = {}
+    scores = {(cell["method"], cell["level"]): cell["psnr"] for cell in cells}
+    for (method, level), psnr in scores.items():
+        if method in ("noisy", "non-local means", "BM4D") and (OURS, level) in scores:
+            found.setdefault(method, {})[f"{level:g}"] = scores[OURS, level] - psnr
+    return found
 
 
 if __name__ == "__main__":

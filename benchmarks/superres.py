@@ -4,15 +4,21 @@ Every volume is made coarse across its slices with a Gaussian profile, as wide a
 slice pairs of the hippocampus are averaged at 2x. The code for it is independent of the package. Then PSNR, SSIM and
 HFEN are taken against the volume as it was, over the whole volume.
 
-    python benchmarks/superres.py --json superres.json                 # all; some minutes per cell
-    python benchmarks/superres.py --volumes mni --factors 3 --minutes 4
+    python benchmarks/superres.py --json superres.json                      # all: about three hours
+    python benchmarks/superres.py --json superres.json --volumes mni --factors 3 --minutes 4
+    python benchmarks/superres.py --json superres.json --volumes --set-factors 2 --set-minutes 8
+
+A part takes its minutes for learning and one or two more. What is in the JSON file is not repeated unless the settings
+have changed, so the parts may be run one after the other. With ``--clock processor`` minutes are those that the
+processor works, over all threads: on a busy machine, or with one thread, the same comes out as on a quiet one.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +29,7 @@ from scipy import ndimage
 from napari_medseg import read
 from napari_medseg.evaluate.images import compare
 from napari_medseg.inference.restoration.finer import refine
-from napari_medseg.inference.restoration.options import FinerOptions, OwnOptions
+from napari_medseg.inference.restoration.options import OwnOptions
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Finished
 from napari_medseg.training import RunFolder, train
@@ -37,7 +43,9 @@ SEGMENTED, NETWORK = "t1_256", "model5_gw_ae"
 """Volume and network for the overlap of labels."""
 METHODS = ("self-supervised", "from a set")
 """Ours; all others are interpolations."""
+GAIN = "gain_db_over_best_interpolation"
 Image = NDArray[np.float32]
+Cell = dict[str, Any]
 
 
 def places() -> dict[str, Path]:
@@ -95,34 +103,47 @@ def finished(events: Iterator[object]) -> Any:
     return next(event.result for event in events if isinstance(event, Finished))
 
 
-def self_supervised(thick: Image, factor: int, options: argparse.Namespace) -> tuple[Image, dict[str, float]]:
-    """Return what the package makes of one volume alone."""
-    volume = Volume(thick, Geometry(thick.shape, np.diag([factor, 1, 1, 1])))
-    budget = {"minutes": None, "steps": options.steps} if options.steps else {"minutes": options.minutes}
-    result, _bundle = finished(refine_own(volume, OwnOptions(factor=factor, **budget)))
-    return np.asarray(result.image.data, np.float32), result.report
+def coarse_volume(thick: Image, factor: int) -> Volume:
+    """Return thick slices across head-feet as a volume."""
+    return Volume(thick, Geometry(thick.shape, np.diag([1.0, 1, factor, 1])[:, [2, 1, 0, 3]]))
 
 
-def cells(name: str, path: Path, factor: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield the scores of each method on one volume."""
+def degraded(path: Path, factor: int) -> tuple[Image, Image, Volume]:
+    """Return a volume's values, cut to whole slices, the thick slices of it, and the volume."""
     (volume,) = read(path)
     fine = np.asarray(volume.data, np.float32)
     fine = fine[: len(fine) // factor * factor]
-    thick = slices_of(fine, factor)
-    about = {"data": name, "factor": factor}
+    return fine, slices_of(fine, factor), volume
+
+
+def budget(minutes: float, steps: int | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of how long to learn."""
+    return {"minutes": None, "steps": steps} if steps else {"minutes": minutes, "clock": options.clock}
+
+
+def plain_cells(name: str, path: Path, factor: int) -> Iterator[Cell]:
+    """Yield the scores of the interpolations of one volume."""
+    fine, thick, _ = degraded(path, factor)
     for method, image in interpolations(thick, factor):
-        yield {**about, "method": method, **compare(image, fine)}
+        yield {"data": name, "factor": factor, "method": method, **compare(image, fine)}
+
+
+def own_cells(name: str, path: Path, factor: int, options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield what the package makes of one volume alone."""
+    fine, thick, volume = degraded(path, factor)
     started, cpu = time.monotonic(), time.process_time()
-    image, report = self_supervised(thick, factor, options)
+    settings = OwnOptions(factor=factor, **budget(options.minutes, options.steps, options))
+    result, _bundle = finished(refine_own(coarse_volume(thick, factor), settings))
+    image = np.asarray(result.image.data, np.float32)
     timed = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
-    yield {**about, "method": "self-supervised", **compare(image, fine), **timed, "report": report}
-    if name == SEGMENTED and network_file().is_file():
-        yield from dice_cells(about, (fine, volume), dict(interpolations(thick, factor)) | {"self-supervised": image})
+    about = {"data": name, "factor": factor}
+    yield {**about, "method": METHODS[0], **compare(image, fine), **timed, "report": result.report}
+    if name == SEGMENTED and factor in options.dice_factors and network_file().is_file():
+        spline = next(interpolations(thick, factor))
+        yield from dice_cells(about, (fine, volume), {spline[0]: spline[1], METHODS[0]: image})
 
 
-def dice_cells(
-    about: dict[str, Any], truth: tuple[Image, Volume], images: dict[str, Image]
-) -> Iterator[dict[str, Any]]:
+def dice_cells(about: Cell, truth: tuple[Image, Volume], images: dict[str, Image]) -> Iterator[Cell]:
     """Yield the Dice between a fixed network's labels on the true image and on each of the others."""
     from napari_medseg.inference import predict
     from napari_medseg.models.importing import import_brainchop
@@ -144,47 +165,62 @@ def dice_cells(
         yield {**about, "method": method, "network": NETWORK, "dice": float(np.mean(dice))}
 
 
-def hippocampus(factor: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield the scores on held-out cases of slice pairs made single again, by a model from the training cases."""
+def model_of(name: str, images: list[Path], config: SuperResolutionConfig, options: argparse.Namespace) -> Bundle:
+    """Return a model that learned from images; one that is there already is not trained again."""
+    run = RunFolder(Path(options.work) / name)
+    if not run.bundle.is_dir():
+        if not run.config.exists():
+            finished(create_restoration(run.path, images, config))
+        finished(train(run, resume=run.last.exists()))
+    return Bundle.load(run.bundle)
+
+
+def other_cells(name: str, path: Path, factor: int, options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield what a model makes of one volume that learned from the other ones."""
+    others = [other for key, other in places().items() if key in options.set_volumes and key != name]
+    config = SuperResolutionConfig(
+        factor=(factor, 1, 1), **budget(options.set_minutes, options.set_steps, options), hold_out=0
+    )
+    bundle = model_of(f"others-{name}-x{factor}", others, config, options)
+    fine, thick, _ = degraded(path, factor)
+    result = finished(refine(coarse_volume(thick, factor), bundle))
+    image = np.asarray(result.image.data, np.float32)
+    yield {"data": name, "factor": factor, "method": METHODS[1], **compare(image, fine), "report": result.report}
+
+
+def hippocampus(factor: int, options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the scores on held-out cases of thick slices made thin again, by a model from the training cases."""
     folder = Path(os.environ.get("MEDSEG_TEST_DATA", SHARED)) / "seg3d-hippocampus"
     split = json.loads((folder / "split.json").read_text())
     files = {path.name.split(".")[0]: path for path in sorted(folder.glob("images*/*.nii.gz"))}
     cases = {part: [files[str(name).split("/")[-1].split(".")[0]] for name in split[part]] for part in ("train", "val")}
-    run = RunFolder(Path(options.work) / f"hippocampus-x{factor}")
     profile = "box" if factor == 2 else "gaussian"
-    if not run.bundle.is_dir():
-        budget = (
-            {"minutes": None, "steps": options.set_steps} if options.set_steps else {"minutes": options.set_minutes}
-        )
-        config = SuperResolutionConfig(factor=(factor, 1, 1), profile=profile, **budget)
-        finished(create_restoration(run.path, cases["train"], config))
-        finished(train(run))
-    bundle = Bundle.load(run.bundle)
+    config = SuperResolutionConfig(
+        factor=(factor, 1, 1), profile=profile, **budget(options.set_minutes, options.set_steps, options)
+    )
+    bundle = model_of(f"hippocampus-x{factor}", cases["train"], config, options)
     yield from averaged(cases["val"], factor, bundle, profile)
 
 
-def averaged(paths: list[Path], factor: int, bundle: Bundle, profile: str) -> Iterator[dict[str, Any]]:
+def averaged(paths: list[Path], factor: int, bundle: Bundle, profile: str) -> Iterator[Cell]:
     """Yield the mean scores of each method over cases."""
     scores: dict[str, list[dict[str, float]]] = {}
     for path in paths:
-        (volume,) = read(path)
+        fine, thick, volume = degraded(path, factor)
         assert volume.geometry is not None
-        fine = np.asarray(volume.data, np.float32)
-        axis = "IS".find(volume.geometry.axcodes[0])
-        assert axis >= 0, "the first axis runs along the body"
-        fine = fine[: len(fine) // factor * factor]
-        thick = fine.reshape(-1, factor, *fine.shape[1:]).mean(1) if profile == "box" else slices_of(fine, factor)
+        assert volume.geometry.axcodes[0] in "IS", "the first axis runs along the body"
+        if profile == "box":
+            thick = fine.reshape(-1, factor, *fine.shape[1:]).mean(1)
         for name, image in interpolations(thick, factor):
             scores.setdefault(name, []).append(compare(image, fine))
-        coarse = Volume(thick, Geometry(thick.shape, np.diag([1.0, 1, factor, 1])[:, [2, 1, 0, 3]]))
-        result = finished(refine(coarse, bundle, FinerOptions(views=4)))
-        scores.setdefault("from a set", []).append(compare(np.asarray(result.image.data, np.float32), fine))
+        result = finished(refine(coarse_volume(thick, factor), bundle))
+        scores.setdefault(METHODS[1], []).append(compare(np.asarray(result.image.data, np.float32), fine))
     for name, each in scores.items():
         means = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
         yield {"data": "hippocampus", "cases": len(each), "factor": factor, "method": name, **means}
 
 
-def gain(found: list[dict[str, Any]], method: str, factor: int) -> float | None:
+def gain(found: list[Cell], method: str, factor: int) -> float | None:
     """Return the mean gain in dB of a method over the best interpolation of the same data; None if it did not run."""
     scored = [cell for cell in found if "psnr" in cell and cell["factor"] == factor]
     gains = []
@@ -198,36 +234,55 @@ def gain(found: list[dict[str, Any]], method: str, factor: int) -> float | None:
 def main() -> None:
     """Run what was asked for, print each cell, and write all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for all cells and the gains")
+    parser.add_argument("--json", type=Path, help="file for all cells and the gains; parts that are in it are kept")
     parser.add_argument("--volumes", nargs="*", default=["mni", "t1_256", "chris_t1"], help="which; none to leave out")
     parser.add_argument("--factors", nargs="*", type=int, default=[2, 3, 4])
     parser.add_argument("--minutes", type=float, default=4.5, help="for each self-supervised cell, all in all")
     parser.add_argument("--steps", type=int, help="instead, steps of learning: the same on any machine")
+    parser.add_argument("--dice-factors", nargs="*", type=int, default=[3], help="for the overlap of labels")
+    parser.add_argument(
+        "--set-volumes", nargs="*", default=["mni", "t1_256", "chris_t1"], help="each is made fine from the others"
+    )
+    parser.add_argument("--set-volume-factors", nargs="*", type=int, default=[2, 3, 4])
     parser.add_argument("--set-factors", nargs="*", type=int, default=[2, 3], help="of the hippocampus")
-    parser.add_argument("--set-minutes", type=float, default=10, help="to train on the set")
+    parser.add_argument("--set-minutes", type=float, default=10, help="to train on a set")
     parser.add_argument("--set-steps", type=int, help="instead, steps")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="what the minutes are of")
     parser.add_argument("--work", default="superres-runs", help="folder for models that are trained on a set")
     options = parser.parse_args()
-    found: list[dict[str, Any]] = []
-    for cell in everything(options):
-        found.append(cell)
-        print(json.dumps(cell))
-        gains = {"self_supervised_3x": gain(found, METHODS[0], 3), "from_set_3x": gain(found, METHODS[1], 3)}
-        others = {"self_supervised_2x": gain(found, METHODS[0], 2), "from_set_2x": gain(found, METHODS[1], 2)}
-        report = {"cells": found, "gain_db_over_best_interpolation": gains | others}
+    known = options.json is not None and options.json.is_file()
+    found: list[Cell] = json.loads(options.json.read_text())["cells"] if known else []
+    for part, cells in parts(options):
+        if any(cell["part"] == part for cell in found):
+            continue
+        for cell in cells():
+            found.append({"part": part, **cell})
+            print(json.dumps(found[-1]), flush=True)
         if options.json is not None:
-            options.json.write_text(json.dumps(report, indent=1))
-    print(json.dumps(report["gain_db_over_best_interpolation"]) if found else "nothing was asked for")
+            options.json.write_text(json.dumps({"cells": found, GAIN: gains(found)}, indent=1))
+    print(json.dumps({GAIN: gains(found)}))
 
 
-def everything(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield all cells."""
+def gains(found: list[Cell]) -> dict[str, float | None]:
+    """Return the mean gains in dB over the best interpolation of the same data."""
+    named = zip(("self_supervised", "from_set"), METHODS, strict=True)
+    return {f"{name}_{factor}x": gain(found, method, factor) for name, method in named for factor in (2, 3, 4)}
+
+
+def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterator[Cell]]]]:
+    """Yield what was asked for: the name of each part, with its settings, and what makes its cells."""
     known = places()
-    for name in options.volumes:
-        for factor in options.factors:
-            yield from cells(name, known[name], factor, options)
+    own = f"{options.steps} steps" if options.steps else f"{options.minutes:g} {options.clock} minutes"
+    of_set = f"{options.set_steps} steps" if options.set_steps else f"{options.set_minutes:g} {options.clock} minutes"
+    for factor in options.factors:
+        for name in options.volumes:
+            yield f"{name} x{factor} interpolated", partial(plain_cells, name, known[name], factor)
+            yield f"{name} x{factor} alone, {own}", partial(own_cells, name, known[name], factor, options)
     for factor in options.set_factors:
-        yield from hippocampus(factor, options)
+        yield f"hippocampus x{factor}, {of_set}", partial(hippocampus, factor, options)
+    for factor in options.set_volume_factors if len(options.set_volumes) > 1 else ():
+        for name in options.set_volumes:
+            yield f"{name} x{factor} from others, {of_set}", partial(other_cells, name, known[name], factor, options)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,9 @@ def test_a_derived_series_says_what_was_done(scan, tmp_path, capsys):
     assert (tmp_path / "kept" / "configs" / "metadata.json").is_file()
     assert run(["enhance", str(scan), "--out", str(tmp_path / "x.nii.gz"), "--method", "magic"]) == 2
     assert "no method named 'magic'" in capsys.readouterr().err
+    # What cannot be written is said before the work, not after it.
+    assert run(["enhance", str(scan), "--out", str(tmp_path / "x.png"), "--method", "magic"]) == 2
+    assert "no suffix of a format that can be written" in capsys.readouterr().err
 
 
 def test_quality(scan, tmp_path, capsys):

@@ -9,7 +9,11 @@ from napari_medseg.cli.console import out, print_json, table, watching
 from napari_medseg.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_medseg.evaluate.quality import QualityReport
+    from napari_medseg.volume import Volume
 
 
 def quality(
@@ -28,14 +32,14 @@ def quality(
 
     from napari_medseg.evaluate.quality import assess, noise_map
     from napari_medseg.io import read, write
+    from napari_medseg.volume.grey import as_grey
 
     with watching() as (control, report):
-        found = [volume for volume in read(image, control, report=report) if volume.kind == "image"]
-        masks = None if regions is None else np.asarray(read(regions, control, report=report)[0].data)
+        found = [volume for volume in map(as_grey, read(image, control, report=report)) if volume.kind == "image"]
+        drawn = None if regions is None else read(regions, control, report=report)[0]
     if not found:
         raise DataError(f"{image.name} holds no image.", "Choose another file.")
-    chosen = () if masks is None else (masks == 1, masks == 2)
-    reports = [assess(volume, *chosen) for volume in found]
+    reports = [assess(volume, *_regions(drawn, volume)) for volume in found]
     if noise is not None:
         if len(found) > 1:
             raise DataError(f"{image.name} holds {len(found)} images.", "Ask for the noise of one at a time.")
@@ -46,6 +50,16 @@ def quality(
         return
     for one in reports:
         _show(one)
+
+
+def _regions(drawn: "Volume | None", image: "Volume") -> "tuple[NDArray[np.bool_], ...]":
+    """Return where signal and contrast are taken, along the axes of the image."""
+    from napari_medseg.data.label_array import labels_on
+
+    if drawn is None:
+        return ()
+    values = labels_on(drawn, image.spatial_shape, image.geometry, image.name, "regions")
+    return values == 1, values == 2
 
 
 def _show(report: "QualityReport") -> None:

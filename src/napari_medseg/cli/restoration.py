@@ -1,13 +1,14 @@
 """``train superresolution``, ``train enhancement``, ``enhance``, and ``predict`` with their models."""
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_medseg.cli.console import duration, follow, out, print_json, say, scores_text
+from napari_medseg.cli.console import follow, out, print_json, say
+from napari_medseg.cli.scored import settings_of, train_scored
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.errors import Cancelled, ConfigError, DataError, MedsegError
 from napari_medseg.progress import Control
@@ -49,10 +50,10 @@ def superresolution(
     """Train a model that makes images finer, on fine images that are made coarse."""
     from napari_medseg.training.restoration.config import SuperResolutionConfig
 
-    values = parse(settings or [])
+    values = settings_of(settings, minutes, "steps")
     if factor is not None:
         values["factor"] = factor[::-1]
-    _train(out_folder, "superresolution", (images, init, resume), _timed(values, minutes), SuperResolutionConfig)
+    _train(out_folder, "superresolution", (images, init, resume), values, SuperResolutionConfig)
 
 
 def enhancement(
@@ -63,18 +64,11 @@ def enhancement(
     settings: Settings = None,
     resume: Resume = False,
 ) -> None:
-    """Train a model that removes noise, on noisy images alone."""
+    """Train a model that removes noise, on noisy images alone, or one that undoes a blur, on sharp ones."""
     from napari_medseg.training.restoration.config import EnhancementConfig
 
-    values = _timed(parse(settings or []), minutes)
+    values = settings_of(settings, minutes, "steps")
     _train(out_folder, "enhancement", (images, init, resume), values, EnhancementConfig)
-
-
-def _timed(values: dict[str, Any], minutes: float | None) -> dict[str, Any]:
-    # Who counts steps does not want a clock.
-    if "steps" in values:
-        values.setdefault("minutes", None)
-    return values if minutes is None else {**values, "minutes": minutes}
 
 
 def _train(
@@ -84,30 +78,26 @@ def _train(
     values: dict[str, Any],
     kind: "type[SuperResolutionConfig] | type[EnhancementConfig]",
 ) -> None:
-    from napari_medseg.training import RunFolder, train
-    from napari_medseg.training.restoration.request import create_restoration
-    from napari_medseg.training.restoration.run import RestorationResult
+    from napari_medseg.training import RunFolder
 
     images, init, resume = source
-    run, control = RunFolder(folder), Control()
-    if resume and run.config.exists():
-        if run.task != task:
-            raise ConfigError(f"{folder} holds a run of another task.", f"Go on with `train {run.task}`.")
-        if values or init or images:
-            raise ConfigError(f"{folder} goes on with the settings it began with.", "Leave out all but --out.")
-    elif not images:
+    begins = not (resume and RunFolder(folder).config.exists())
+    create = partial(_create, folder, images, lambda: build(kind, values), init)
+    train_scored(folder, task, create if begins else None, bool(values or init or images))
+
+
+def _create(
+    folder: Path,
+    images: list[Path] | None,
+    config: "Callable[[], SuperResolutionConfig | EnhancementConfig]",
+    init: Path | None,
+) -> None:
+    from napari_medseg.training.restoration.request import create_restoration
+
+    if not images:
         raise ConfigError("--images says what to train on.", "Give it, or --resume a run.")
-    else:
-        follow(create_restoration(folder, images, build(kind, values), init, control), control)
-    try:
-        result = follow(train(run, control, resume=run.last.exists()), control)
-    except Cancelled:
-        kept = f"Stopped. The best weights so far are in {run.bundle}." if run.bundle.is_dir() else "Stopped."
-        again = f"napari-medseg train {task} --out {shlex.quote(str(folder))} --resume"
-        raise Cancelled(kept, f"Go on with: {again}") from None
-    assert isinstance(result, RestorationResult)
-    scores = f"; on simulated slices of held-out images: {scores_text(result.scores)}" if result.scores else ""
-    out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}{scores}", markup=False)
+    control = Control()
+    follow(create_restoration(folder, images, config(), init, control), control)
 
 
 def enhance(
@@ -126,7 +116,7 @@ def enhance(
     """Enhance one image, with nothing but the image itself; the result is marked as synthesised."""
     from napari_medseg.training.restoration.jobs import enhance_file
 
-    values = _timed(parse(settings or []), minutes)
+    values = settings_of(settings, minutes, "steps")
     request = {"method": method, "settings": values}
     control = Control()
     _show(follow(enhance_file(control, image, request, target, keep=keep), control), as_json)
@@ -152,7 +142,8 @@ def predict_images(model: "Bundle", sources: list[Path], folder: Path, options: 
         If there is no image, or one could not be enhanced; the others are written.
     """
     from napari_medseg.inference.cases import find_cases
-    from napari_medseg.inference.restoration.finer import Restored
+    from napari_medseg.inference.restoration.restored import Restored
+    from napari_medseg.io.writing import check_target
     from napari_medseg.training.restoration.jobs import by_model, saved
     from napari_medseg.training.restoration.material import read_one
 
@@ -162,10 +153,11 @@ def predict_images(model: "Bundle", sources: list[Path], folder: Path, options: 
     for case in cases:
         control = Control()
         try:
+            place = folder / (case.name if suffix == "dicom" else f"{case.name}.{suffix}")
+            check_target(place)
             restored = follow(by_model(read_one((case.path, case.series_id)), model, settings, control), control)
             assert isinstance(restored, Restored)
-            name = case.name if suffix == "dicom" else f"{case.name}.{suffix}"
-            results.append((case.path, saved(restored, None, folder / name)))
+            results.append((case.path, saved(restored, None, place)))
         except (Cancelled, ConfigError):
             raise
         except MedsegError as error:

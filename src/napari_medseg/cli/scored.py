@@ -1,4 +1,4 @@
-"""What ``train classification`` and ``train detection`` have in common."""
+"""What the trainings have in common that are scored on images kept out of them."""
 
 import shlex
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from napari_medseg.errors import Cancelled, ConfigError
 from napari_medseg.progress import Control, Finished
 
 
-def settings_of(settings: list[str] | None, minutes: float | None) -> dict[str, Any]:
-    """Return what the command line says about training."""
+def settings_of(settings: list[str] | None, minutes: float | None, count: str = "epochs") -> dict[str, Any]:
+    """Return what the command line says about training, which is as long as a `count` says, or some minutes."""
     values = parse(settings or [])
-    # Who counts epochs does not want a clock.
-    if "epochs" in values:
+    # Who counts does not want a clock.
+    if count in values:
         values.setdefault("minutes", None)
     return values if minutes is None else {**values, "minutes": minutes}
 

@@ -10,6 +10,7 @@ from skimage.filters import threshold_otsu
 
 from napari_medseg.errors import DataError
 from napari_medseg.volume import Volume
+from napari_medseg.volume.grey import as_grey
 from napari_medseg.volume.noise import MEDIAN_TO_SIGMA, noise_level, residual
 
 MAP_VOXELS = 9
@@ -78,6 +79,7 @@ def assess(
     DataError
         If the image has colours or further axes, or shows one value only.
     """
+    volume = as_grey(volume)
     if volume.rgb or volume.axes:
         raise DataError(f"{volume.name} has colours or further axes.", "Choose an image of one channel, or split it.")
     values = np.nan_to_num(np.asarray(volume.data).astype(np.float32))

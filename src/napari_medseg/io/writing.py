@@ -92,6 +92,11 @@ def write(
     return path
 
 
+def check_target(path: Path) -> None:
+    """Raise `WriteError` if `write` could not write to a path: before work begins whose result would be lost."""
+    _check_place(path, _writer(path), overwrite=True)
+
+
 def _check_place(path: Path, form: Format, *, overwrite: bool) -> None:
     """Raise unless nothing of the user's would be lost by writing to a path."""
     if not overwrite and path.exists():

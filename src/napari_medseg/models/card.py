@@ -40,6 +40,8 @@ def model_card(spec: ModelSpec) -> str:
 
 
 def _purpose(spec: ModelSpec) -> str:
+    if spec.architecture == "unrolled":
+        return "Undoes a blur. What it adds is computed, not measured."
     if spec.task == "enhancement":
         return "Makes images less noisy. What it gives is computed, not measured."
     if spec.task == "superresolution":

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 
 from napari_medseg.errors import GeometryError
@@ -18,6 +19,8 @@ from napari_medseg.volume.geometry import Geometry
 Profile = Literal["gaussian", "box"]
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 """Full width at half maximum of a Gaussian of standard deviation 1."""
+REACH = 4.0
+"""Standard deviations to each side that a Gaussian blur is computed for."""
 NEGLIGIBLE = 1e-4
 """Share of the input's variance that consistency may leave as error, so that noise is not amplified."""
 
@@ -104,6 +107,40 @@ def along(matrix: NDArray[np.float64], values: NDArray[np.floating], axis: int) 
     moved = np.moveaxis(np.asarray(values, np.float32), axis, 0)
     done = matrix.astype(np.float32) @ np.ascontiguousarray(moved).reshape(len(moved), -1)
     return np.ascontiguousarray(np.moveaxis(done.reshape(-1, *moved.shape[1:]), 0, axis))
+
+
+def gaussian_weights(width: float) -> NDArray[np.float64]:
+    """Return the weights of a Gaussian blur, an odd number of sum 1.
+
+    Parameters
+    ----------
+    width : float
+        Full width at half maximum in voxels.
+
+    Examples
+    --------
+    >>> gaussian_weights(0.2), gaussian_weights(1.2).round(3)
+    (array([1.]), array([0.003, 0.147, 0.7  , 0.147, 0.003]))
+    """
+    sigma = width / FWHM_PER_SIGMA
+    at = np.arange(-round(REACH * sigma), round(REACH * sigma) + 1)
+    weights = np.exp(-0.5 * (at / max(sigma, 1e-6)) ** 2)
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
+def blurred(values: NDArray[np.floating], width: Sequence[float]) -> NDArray[np.float32]:
+    """Return an image blurred by a Gaussian, beyond whose edges it is mirrored.
+
+    Parameters
+    ----------
+    values : array
+        Its last axes are those of `width`.
+    width : sequence of float
+        Full width at half maximum in voxels, along each axis.
+    """
+    for axis, size in enumerate(width, start=values.ndim - len(width)):
+        values = ndimage.correlate1d(np.asarray(values, np.float32), gaussian_weights(size), axis, mode="reflect")
+    return np.asarray(values, np.float32)
 
 
 def coarser(values: NDArray[np.floating], axes: Sequence[AxisSampling], shape: Sequence[int]) -> NDArray[np.float32]:

@@ -14,11 +14,14 @@ from napari_medseg.device import Precision, choose, compute_dtype
 EDGE = 2
 """Voxels that the image is continued by at its edges, as in training."""
 HALO = 8
-"""Voxels around a tile that are computed with it and thrown away."""
+"""Voxels around a tile that are computed with it, unless a network sees further."""
 TILE_VOXELS = 1 << 18
 """Voxels of the input that are computed at one go."""
-FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
-"""Ways to look at an image: the axes along which it is mirrored."""
+FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1), (-3,), (-3, -2), (-3, -1), (-3, -2, -1))
+"""Ways to look at an image: the axes along which it is mirrored; the first four for planes."""
+
+PATIENCE = ((1 << 19, 8), (1 << 21, 4))
+"""Voxels up to which an image is looked at in so many ways, where the user did not say; larger ones in two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +33,21 @@ class Runner:
     """Fine voxels per voxel of the input along each axis of the network."""
     device: torch.device
     dtype: torch.dtype
+    halo: int = HALO
+    """Voxels around a tile that are computed with it and thrown away."""
 
     @classmethod
     def of(
-        cls, network: nn.Module, factor: Sequence[int], device: str = "auto", precision: Precision = "auto"
+        cls,
+        network: nn.Module,
+        factor: Sequence[int],
+        device: str = "auto",
+        precision: Precision = "auto",
+        halo: int = HALO,
     ) -> "Runner":
         """Return a network ready to run."""
         place = choose(device)
-        dtype = compute_dtype(precision, place)
-        return cls(network.to(place).eval(), tuple(factor), place, dtype)
+        return cls(network.to(place).eval(), tuple(factor), place, compute_dtype(precision, place), halo)
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (image, fine...) from (image, channel, coarse...)."""
@@ -47,7 +56,7 @@ class Runner:
         fine = tuple(n * f for n, f in zip(spatial, self.factor, strict=True))
         result = np.empty((len(images), *fine), np.float32)
         for tile in tiles(spatial):
-            seen = [_around(part, n) for part, n in zip(tile, spatial, strict=True)]
+            seen = [_around(part, n, self.halo) for part, n in zip(tile, spatial, strict=True)]
             answer = self._run(padded[(slice(None), slice(None), *seen)])[:, 0]
             parts = zip(tile, seen, self.factor, strict=True)
             inside = [slice((s + EDGE - w.start) * f, (e + EDGE - w.start) * f) for (s, e), w, f in parts]
@@ -64,10 +73,10 @@ class Runner:
             return np.asarray(self.network(tensor).float().cpu().numpy(), np.float32)
 
 
-def _around(part: tuple[int, int], count: int) -> slice:
+def _around(part: tuple[int, int], count: int, halo: int) -> slice:
     """Return a part with its halo, in indices of the image with its edges."""
     start, stop = part
-    return slice(max(0, start + EDGE - HALO), min(count + 2 * EDGE, stop + EDGE + HALO))
+    return slice(max(0, start + EDGE - halo), min(count + 2 * EDGE, stop + EDGE + halo))
 
 
 def tiles(shape: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
@@ -132,7 +141,7 @@ def from_planes(
     thick : int
         Axis across the slices.
     flips : int
-        How many of `FLIPS` to take in each orientation.
+        How many of `FLIPS` to take in each orientation, up to four.
     views : Views
         Of the fine volume; the answers are added to it.
 
@@ -148,11 +157,10 @@ def from_planes(
         planes = values.transpose(order)
         step = max(1, TILE_VOXELS // (planes.shape[1] * planes.shape[2]))
         for flip in FLIPS[:flips]:
-            add, axes = views.begin(order), tuple(axis + 1 for axis in flip)
+            add = views.begin(order)
             for start in range(0, len(planes), step):
                 part = slice(start, min(start + step, len(planes)))
-                images = np.flip(planes[part], axes)
-                add(part, np.flip(runner(images[:, None]), axes))
+                add(part, np.flip(runner(np.flip(planes[part], flip)[:, None]), flip))
                 done += part.stop - part.start
                 yield done, total
 
@@ -163,8 +171,27 @@ def from_blocks(
     """Refine an image by a network of as many dimensions, whose axes are `order`; else as `from_planes`."""
     turned = values.transpose(order)
     for number, flip in enumerate(FLIPS[:flips], start=1):
-        # The axes along which left and right, front and back are the last ones.
-        axes = tuple(axis + values.ndim - 2 for axis in flip)
-        answer = runner(np.flip(turned, axes)[None, None])[0]
-        views.begin(order)(slice(None), np.flip(answer, axes))
+        answer = runner(np.flip(turned, flip)[None, None])[0]
+        views.begin(order)(slice(None), np.flip(answer, flip))
         yield number, flips
+
+
+def ways(voxels: int, dims: int, wanted: int | None) -> int:
+    """Return how many of `FLIPS` a network looks at an image in.
+
+    Parameters
+    ----------
+    voxels : int
+        Of the image.
+    dims : int
+        Of the network: 3 has eight ways, 2 has four.
+    wanted : int, optional
+        By the user; None takes fewer the larger the image.
+
+    Examples
+    --------
+    >>> ways(60_000, 3, None), ways(4_000_000, 3, None), ways(60_000, 2, 8)
+    (8, 2, 4)
+    """
+    many = next((count for limit, count in PATIENCE if voxels <= limit), 2) if wanted is None else wanted
+    return min(many, 8 if dims == 3 else 4)

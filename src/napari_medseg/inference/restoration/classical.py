@@ -1,23 +1,20 @@
 """Enhancement without learning: filters of scikit-image, and N4 of SimpleITK."""
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from functools import reduce
 from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import ConfigError, DataError
-from napari_medseg.inference.restoration.finer import SYNTHESISED, Restored, as_before, plain_values, rms
 from napari_medseg.inference.restoration.options import TITLES, ClassicalOptions, Method
+from napari_medseg.inference.restoration.restored import Restoring, plain_values, rms
 from napari_medseg.progress import Control, Event, Finished, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
-from napari_medseg.volume.sampling import FWHM_PER_SIGMA
+from napari_medseg.volume.sampling import gaussian_weights
 
-PSF_REACH = 3.0
-"""Standard deviations to each side that a point-spread function is computed for."""
 N4_EDGE = 64
 """Voxels along the longest edge on which the bias field is fitted."""
 LEAST = 1e-6
@@ -51,22 +48,15 @@ def enhance_classically(
         If the image has colours or further axes.
     """
     options, control = options or ClassicalOptions(), control or Control()
-    started = time.monotonic()
-    values = plain_values(volume)
+    title = TITLES[options.method]
+    restoring, values = Restoring(volume, title.lower()), plain_values(volume)
     control.checkpoint()
-    yield Progress(TITLES[options.method], 0, 1)
+    yield Progress(title, 0, 1)
     result, said = _METHODS[options.method](values, volume, options)
     control.checkpoint()
-    change = rms(result - values)
-    report = {"noise": noise_level(values), "changed": change, "seconds": time.monotonic() - started}
-    unit = f" {volume.units}" if volume.units else ""
-    image = replace(
-        volume,
-        data=as_before(result, volume),
-        name=f"{volume.name} {TITLES[options.method].lower()} ({SYNTHESISED})",
-        derivation=f"SYNTHESISED: {said}; root mean square of the change: {change:.3g}{unit}.",
-    )
-    yield Finished(Restored(TITLES[options.method].lower(), image, None, report))
+    report = {"noise": noise_level(values), "changed": rms(result - values)}
+    said = f"{said}; root mean square of the change: {report['changed']:.3g}{restoring.unit}"
+    yield Finished(restoring.end(result, said, report))
 
 
 Result = tuple[NDArray[np.float32], str]
@@ -117,23 +107,13 @@ def _deblur(values: NDArray[np.float32], volume: Volume, options: ClassicalOptio
         raise ConfigError("Deblurring needs the width of the blur.", "Give blur_mm, such as 1.5.")
     spacing = (1.0,) * values.ndim if volume.geometry is None else volume.geometry.spacing
     low, span = float(values.min()), float(np.ptp(values)) or 1.0
-    psf = _gaussian([options.blur_mm / (FWHM_PER_SIGMA * step) for step in spacing])
+    psf = reduce(np.multiply.outer, [gaussian_weights(options.blur_mm / step) for step in spacing])
     reach = [(size // 2, size // 2) for size in psf.shape]
     padded = np.pad((values - low) / span + LEAST, reach, mode="edge")
     done = richardson_lucy(padded, psf, num_iter=options.rounds, clip=False)
     inside = tuple(slice(before, -after or None) for before, after in reach)
     said = f"Richardson-Lucy, {options.rounds} rounds, Gaussian blur of {options.blur_mm:g} mm (FWHM)"
     return np.asarray(low + span * (done[inside] - LEAST), np.float32), said
-
-
-def _gaussian(sigmas: list[float]) -> NDArray[np.float32]:
-    """Return a point-spread function of sum 1, with an odd number of voxels along each axis."""
-    psf = np.ones((1,) * len(sigmas))
-    for axis, sigma in enumerate(sigmas):
-        reach = max(1, round(PSF_REACH * sigma))
-        line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-        psf = psf * line.reshape([-1 if number == axis else 1 for number in range(len(sigmas))])
-    return np.asarray(psf / psf.sum(), np.float32)
 
 
 def _n4(values: NDArray[np.float32], _volume: Volume, _options: ClassicalOptions) -> Result:

@@ -1,16 +1,16 @@
 """Finer images: what a network adds, held to what was measured."""
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation
 from numpy.typing import NDArray
 
-from napari_medseg.errors import BundleError, DataError
-from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes
+from napari_medseg.errors import BundleError
+from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes, ways
 from napari_medseg.inference.restoration.options import FinerOptions
+from napari_medseg.inference.restoration.restored import Restoring, Scale, check_task, followed, plain_values, rms
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
 from napari_medseg.progress import Control, Event, Finished, Progress
@@ -18,31 +18,12 @@ from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
 from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, spline_matrix
 
-SYNTHESISED = "synthesised"
-"""What stands in the name of every image that was computed."""
-
-
 FLOOR_SHARE = 0.01
 """Share of the voxels with the least value from which that is a floor."""
 
 
 ROUNDS = 3
 """Times that agreement with the slices and the floor are sought in turn."""
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """An image that was computed from another."""
-
-    title: str
-    """What was done, in a word or two."""
-    image: Volume
-    """The result; `Volume.derivation` says what was done."""
-    spread: Volume | None
-    """Standard deviation of the answers from several sides, in the image's unit: where it is large, structures may be
-    invented. None if there was one answer only."""
-    report: dict[str, float] = field(default_factory=dict)
-    """What is known about the result: ``residual`` and ``noise`` in the image's unit, ``seconds``, ..."""
 
 
 def refine(
@@ -74,60 +55,29 @@ def refine(
         If the image has colours or further axes.
     """
     spec, options, control = bundle.spec, options or FinerOptions(), control or Control()
-    if spec.task != "superresolution":
-        raise BundleError(f"{spec.name} is for {spec.task}.", "Choose a model for super-resolution.")
-    started = time.monotonic()
+    check_task(spec, "superresolution")
+    restoring = Restoring(volume, "finer")
     values = plain_values(volume)
     whole = network_axes(spec, volume, options.thick)
     axes = [_wanted(axis, options.factor) for axis in whole]
     scale = Scale.of(values)
     views = Views([axis.fine(n) for axis, n in zip(whole, values.shape, strict=True)])
     runner = Runner.of(bundle.network(), SubpixelOptions(**spec.options).factor, options.device, options.precision)
-    for done, total in _answers(runner, scale.apply(values), (spec, volume, whole), options.views, views):
-        control.checkpoint()
-        yield Progress("Making finer", done, total)
+    flips = ways(values.size, spec.dims, options.views)
+    answers = _answers(runner, scale.apply(values), (spec, volume, whole), flips, views)
+    yield from followed(answers, "Making finer", control)
     yield Progress("Comparing with the image", 0, 1)
     result = scale.undo(_respaced(views.mean, whole, axes, values.shape))
     spread = _respaced(views.spread(), whole, axes, values.shape) * scale.deviation if views.count > 1 else None
     made, report = held_to(values, result, axes, options.consistency)
-    report |= {"views": float(views.count), "seconds": time.monotonic() - started}
-    yield Finished(_restored(volume, (made, spread), axes, spec.name, report))
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Between an image's values and those that a network sees."""
-
-    mean: np.float32
-    deviation: np.float32
-
-    @classmethod
-    def of(cls, values: NDArray[np.float32]) -> "Scale":
-        """Return what brings an image to mean 0 and standard deviation 1."""
-        return cls(np.float32(values.mean(dtype=np.float64)), np.float32(values.std(dtype=np.float64) or 1.0))
-
-    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an image as a network sees it."""
-        return (values - self.mean) / self.deviation
-
-    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an image in its own unit."""
-        return values * self.deviation + self.mean
-
-
-def plain_values(volume: Volume) -> NDArray[np.float32]:
-    """Return an image of one channel as float32, with zeros for what is no number.
-
-    Raises
-    ------
-    DataError
-        If it has colours or axes beside those of space.
-    """
-    if volume.rgb or volume.axes:
-        what = "colours" if volume.rgb else f"the axes {', '.join(volume.axes)} beside those of space"
-        raise DataError(f"{volume.name} has {what}.", "Choose an image of one channel, or split it.")
-    values = np.asarray(volume.data).astype(np.float32)
-    return np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    times = " x ".join(f"{axis.factor:.3g}" for axis in axes)
+    said = (
+        f"{times} times finer by the model {spec.name}; details between the slices are computed, not measured. Thick "
+        f"slices of it differ from the measured ones by {report['residual']:.3g}{restoring.unit} (noise: "
+        f"{report['noise']:.3g})"
+    )
+    grid = None if volume.geometry is None else refined(volume.geometry, axes)
+    yield Finished(restoring.end(made, said, report | {"views": float(views.count)}, spread, grid))
 
 
 def thickest(volume: Volume) -> int:
@@ -147,7 +97,7 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     width = options.width or tuple(float(f) for f in options.factor)
     own = [AxisSampling(f, w, options.profile) for f, w in zip(options.factor, width, strict=True)]
     if spec.dims == ndim:
-        return [own[position] for position in np.argsort(axis_order(spec, volume))]
+        return [own[position] for position in np.argsort(axis_order(spec.axcodes, volume))]
     if ndim == 3 and own[1].factor == 1:
         across = thickest(volume) if thick is None else thick
         return [own[0] if axis == across else AxisSampling(1) for axis in range(3)]
@@ -157,13 +107,13 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     )
 
 
-def axis_order(spec: ModelSpec, volume: Volume) -> tuple[int, ...]:
-    """Return the image's axis for each axis of a network of as many dimensions."""
+def axis_order(axcodes: str | None, volume: Volume) -> tuple[int, ...]:
+    """Return the image's axis for each axis of a network of as many dimensions, which run as `axcodes` say."""
     grid = volume.geometry
-    if spec.axcodes is None or grid is None or grid.ndim != 3 or spec.dims != 3:
-        return tuple(range(spec.dims))
+    if axcodes is None or grid is None or grid.ndim != 3:
+        return tuple(range(len(volume.spatial_shape)))
     patient = list(io_orientation(grid.affine)[:, 0].astype(int))
-    return tuple(patient.index(int(axis)) for axis in axcodes2ornt(tuple(spec.axcodes))[:, 0])
+    return tuple(patient.index(int(axis)) for axis in axcodes2ornt(tuple(axcodes))[:, 0])
 
 
 def _answers(
@@ -175,7 +125,7 @@ def _answers(
 ) -> Iterator[tuple[int, int]]:
     spec, volume, axes = case
     if spec.dims == values.ndim:
-        return from_blocks(runner, values, axis_order(spec, volume), flips, views)
+        return from_blocks(runner, values, axis_order(spec.axcodes, volume), flips, views)
     thick = next((number for number, axis in enumerate(axes) if axis.factor != 1), 0)
     return from_planes(runner, values, thick, flips, views)
 
@@ -225,43 +175,3 @@ def held_to(
     report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
     return fine, report
-
-
-def rms(values: NDArray[np.float32]) -> float:
-    """Return the root mean square."""
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def _restored(
-    volume: Volume,
-    images: tuple[NDArray[np.float32], NDArray[np.float32] | None],
-    axes: Sequence[AxisSampling],
-    model: str,
-    report: dict[str, float],
-) -> Restored:
-    made, spread = images
-    times = " x ".join(f"{axis.factor:.3g}" for axis in axes)
-    grid = None if volume.geometry is None else refined(volume.geometry, axes)
-    unit = f" {volume.units}" if volume.units else ""
-    said = (
-        f"SYNTHESISED: {times} times finer by the model {model}; details between the slices are computed, not "
-        f"measured. Thick slices of it differ from the measured ones by {report['residual']:.3g}{unit} (noise: "
-        f"{report['noise']:.3g})."
-    )
-    name = f"{volume.name} finer ({SYNTHESISED})"
-    image = replace(volume, data=as_before(made, volume), geometry=grid, name=name, derivation=said)
-    if spread is None:
-        return Restored("finer", image, None, report)
-    about = f"Standard deviation of {report['views']:g} answers of the model {model} for the same place."
-    name = f"{volume.name} finer: uncertainty"
-    other = replace(volume, data=spread, geometry=grid, name=name, derivation=about, window=None)
-    return Restored("finer", image, other, report)
-
-
-def as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:
-    """Return values in the image's own number type where that is whole numbers, which formats then hold exactly."""
-    dtype = np.asarray(volume.data[:0]).dtype
-    if dtype.kind not in "iu":
-        return values
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)

@@ -27,8 +27,9 @@ class FinerOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    views: Annotated[int, Field(ge=1, le=4)] = 2
-    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty."""
+    views: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Ways of mirroring that are averaged, up to eight for networks of volumes and four for those of planes; how far
+    their answers are apart is the map of uncertainty. None takes as many as the image is small."""
     consistency: bool = True
     """Whether the result is corrected so that thick slices computed from it are the given ones."""
     factor: Annotated[float, Field(gt=1, le=4)] | None = None
@@ -47,10 +48,28 @@ class CleanerOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    views: Annotated[int, Field(ge=1, le=4)] = 4
-    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty."""
+    views: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Ways of mirroring that are averaged, up to four; how far their answers are apart is the map of uncertainty. None
+    takes as many as the image is small."""
     level: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation of the noise in the image's unit; None estimates it."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Precision = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+
+
+class SharperOptions(BaseModel):
+    """How to apply a network that undoes a blur."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    views: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty. None takes as
+    many as the image is small."""
+    blur_mm: Annotated[float, Field(gt=0)] | None = None
+    """Full width at half maximum of the blur in mm, or in pixels for images without geometry. None: what the model
+    learned to undo."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     precision: Precision = "auto"
@@ -98,6 +117,8 @@ class OwnOptions(BaseModel):
     """Array axis across the slices; None takes the one with the largest spacing."""
     minutes: Annotated[float, Field(gt=0, le=1000)] | None = 4.0
     """Time for learning and applying together; None: take `steps`."""
+    clock: Literal["wall", "processor"] = "wall"
+    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     steps: Annotated[int, Field(ge=1)] = 4000
     """Most steps of learning."""
     features: Annotated[int, Field(ge=4, le=256)] = 32
@@ -129,6 +150,8 @@ class OwnNoiseOptions(BaseModel):
     """Standard deviation of the noise in the image's unit; None estimates it."""
     minutes: Annotated[float, Field(gt=0, le=1000)] | None = 2.0
     """Time for learning and applying together; None: take `steps`."""
+    clock: Literal["wall", "processor"] = "wall"
+    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     steps: Annotated[int, Field(ge=1)] = 3000
     """Most steps of learning."""
     neighbours: Annotated[int, Field(ge=0, le=4)] = 1

@@ -16,6 +16,8 @@ class RestorationConfig(BaseModel):
 
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
     """Most time to train. The first steps are timed, and the number of steps follows. None: take `steps`."""
+    clock: Literal["wall", "processor"] = "wall"
+    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     steps: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Most steps to take."""
     features: Annotated[int, Field(ge=4, le=512)] = 32
@@ -61,16 +63,21 @@ class SuperResolutionConfig(RestorationConfig):
 
 
 class EnhancementConfig(RestorationConfig):
-    """How to learn to remove noise, from noisy images alone."""
+    """How to learn to remove noise, from noisy images alone, or to undo a blur, from sharp ones."""
 
-    method: Literal["recorrupted", "noise2void"] = "recorrupted"
+    method: Literal["recorrupted", "noise2void", "deblur"] = "recorrupted"
     """recorrupted: noise of the strength that is in the image is added and taken away again in two independent ways
     (Pang et al. 2021); needs noise that is independent between voxels. noise2void: voxels are predicted from those
-    around them (Krull et al. 2019)."""
+    around them (Krull et al. 2019). deblur: sharp images are blurred by `blur_mm`, and steps of gradient descent with
+    learned ones between them undo it (unrolled proximal gradient, Adler and Öktem 2017)."""
+    blur_mm: Annotated[float, Field(gt=0)] | None = None
+    """For deblur: full width at half maximum of the Gaussian blur in mm, or in pixels for images without geometry. It
+    has to be given."""
     noise: Literal["gaussian", "rician", "poisson"] = "gaussian"
     """What kind of noise it is: gaussian as in most images, rician for magnitude images of MR, poisson (with a gaussian
     part) for images that count photons."""
     level: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation of the noise, in the image's unit; None estimates it for each image."""
+    """Standard deviation of the noise, in the image's unit; None estimates it for each image. For deblur it is added
+    after the blur."""
     neighbours: Annotated[int, Field(ge=0, le=4)] = 1
     """Slices to each side that the network sees beside the one that it cleans."""

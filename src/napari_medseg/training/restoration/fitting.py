@@ -1,16 +1,16 @@
 """The loop in which a network learns to give images, within a time or a number of steps."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
+from napari_medseg import processes
 from napari_medseg.progress import Control, Event, Step
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.restoration.config import RestorationConfig
-from napari_medseg.training.restoration.learner import Learner
+from napari_medseg.training.restoration.learner import Learner, clock_of
 from napari_medseg.training.restoration.pairs import Pairs
 
 TIMED, UNTIMED = 12, 4
@@ -92,19 +92,19 @@ def fit(
         If the job was cancelled.
     """
     timed: list[float] = []
+    clock = clock_of(config.clock)
     if config.minutes is None:
         state.planned = config.steps
     while not state.finished:
-        control.checkpoint()
-        state.stopped = any(isinstance(message, Stop) for message in control.receive())
+        _listen(control, state)
         if state.stopped:
             break
-        started = time.monotonic()
+        started = clock()
         rate = rate_of(state.step, state.planned, config.learning_rate)
-        loss = float(learner.step(pairs.batch(state.step), rate))
+        loss = float(learner.step(pairs.batch(state.step, processes.rank()), rate))
         if learner.device.type == "cuda":
             torch.cuda.synchronize(learner.device)
-        took = time.monotonic() - started
+        took = clock() - started
         state.step += 1
         state.seconds += took
         timed.append(took)
@@ -112,6 +112,15 @@ def fit(
             _plan(state, config, timed)
         yield Step(state.step, state.planned or config.steps, loss, rate, state.seconds)
         yield from after(loss)
+
+
+def _listen(control: Control, state: Standing) -> None:
+    """Read the user's messages, wait while paused, raise `Cancelled` once cancelled: in all processes alike."""
+    stop = any(isinstance(message, Stop) for message in control.receive())
+    cancelled, state.stopped = processes.any_of(control.cancelled, stop)
+    if cancelled:
+        control.cancel()
+    control.checkpoint()
 
 
 def _plan(state: Standing, config: RestorationConfig, timed: list[float]) -> None:
@@ -122,4 +131,5 @@ def _plan(state: Standing, config: RestorationConfig, timed: list[float]) -> Non
     recent = timed[UNTIMED:][-4 * CHECK_EVERY :] or timed
     left = RESERVE * config.minutes * 60 - state.seconds
     fitting = min(config.steps, state.step + max(0, int(left * len(recent) / sum(recent))))
-    state.planned = fitting if state.planned is None else max(state.step, min(state.planned, fitting))
+    planned = fitting if state.planned is None else max(state.step, min(state.planned, fitting))
+    state.planned = processes.from_first(planned)

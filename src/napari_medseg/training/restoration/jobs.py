@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from napari_medseg.errors import ConfigError, ReadError
 from napari_medseg.inference.restoration.classical import enhance_classically
 from napari_medseg.inference.restoration.cleaner import clean
-from napari_medseg.inference.restoration.finer import Restored, refine
+from napari_medseg.inference.restoration.finer import refine
 from napari_medseg.inference.restoration.options import (
     METHODS,
     ClassicalOptions,
@@ -20,13 +20,18 @@ from napari_medseg.inference.restoration.options import (
     FinerOptions,
     OwnNoiseOptions,
     OwnOptions,
+    SharperOptions,
 )
+from napari_medseg.inference.restoration.restored import Restored
+from napari_medseg.inference.restoration.sharper import sharpen
 from napari_medseg.io import read, write
+from napari_medseg.io.writing import check_target
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
 from napari_medseg.training.restoration.own import refine_own
 from napari_medseg.training.restoration.own_noise import clean_own
 from napari_medseg.volume import Volume
+from napari_medseg.volume.grey import as_grey
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -43,8 +48,8 @@ def enhance(
     method : str
         One of `METHODS`, or ``"model"``.
     settings : mapping
-        Fields of the method's options: `OwnOptions`, `OwnNoiseOptions`, `ClassicalOptions`; of `FinerOptions` or
-        `CleanerOptions` for a model.
+        Fields of the method's options: `OwnOptions`, `OwnNoiseOptions`, `ClassicalOptions`; of `FinerOptions`,
+        `CleanerOptions` or `SharperOptions` for a model.
     control : Control
         Cancels and pauses.
     model : Path, optional
@@ -60,6 +65,7 @@ def enhance(
     MedsegError
         If method, settings or image do not serve.
     """
+    volume = as_grey(volume)
     if method == "superresolution":
         return refine_own(volume, checked(OwnOptions, settings), control)
     if method == "denoise":
@@ -74,9 +80,12 @@ def enhance(
 
 
 def by_model(volume: Volume, bundle: Bundle, settings: Mapping[str, object], control: Control) -> Iterator[Event]:
-    """Enhance an image by a model for super-resolution or enhancement; see `refine` and `clean`."""
+    """Enhance an image by a model for super-resolution or enhancement; see `refine`, `clean` and `sharpen`."""
+    volume = as_grey(volume)
     if bundle.spec.task == "superresolution":
         return refine(volume, bundle, checked(FinerOptions, settings), control)
+    if bundle.spec.architecture == "unrolled":
+        return sharpen(volume, bundle, checked(SharperOptions, settings), control)
     return clean(volume, bundle, checked(CleanerOptions, settings), control)
 
 
@@ -142,6 +151,7 @@ def _enhance_file(
     control: Control, image: Path, request: Mapping[str, object], places: tuple[Path, Path | None, Path | None]
 ) -> Iterator[Event]:
     out, model, keep = places
+    check_target(out)
     yield Progress("Reading", 0, 1)
     volume = _part(_read_one(image, control), request.get("start"), request.get("stop"))
     settings = request.get("settings") or {}

@@ -7,24 +7,33 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from napari_medseg import processes
 from napari_medseg.device import choose
 from napari_medseg.errors import Cancelled, DataError
 from napari_medseg.evaluate.images import psnr
-from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks
-from napari_medseg.inference.restoration.finer import Scale
+from napari_medseg.inference.restoration.applying import HALO, Runner, Views, from_blocks
+from napari_medseg.inference.restoration.restored import Scale
+from napari_medseg.inference.restoration.sharper import sight
 from napari_medseg.models import Bundle, build
+from napari_medseg.models.nets.unrolled import UnrolledNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Saved
 from napari_medseg.training.atomic import write_file
 from napari_medseg.training.checkpoint import load_best, load_content, save_best
+from napari_medseg.training.restoration.blurring import blurred_pairs
 from napari_medseg.training.restoration.config import EnhancementConfig, SuperResolutionConfig
 from napari_medseg.training.restoration.fitting import Standing, fit
 from napari_medseg.training.restoration.learner import Learner
 from napari_medseg.training.restoration.material import Image, fine_pairs, load_images, own_axes
 from napari_medseg.training.restoration.noisy import noisy_pairs
-from napari_medseg.training.restoration.run import RestorationResult, RestorationRun
+from napari_medseg.training.restoration.pairs import Pairs, whole_factor
+from napari_medseg.training.restoration.run import RestorationRun
+from napari_medseg.training.restoration.shelf import Shelf
 from napari_medseg.training.run import RunFolder
-from napari_medseg.volume.sampling import coarser, consistent, finer
+from napari_medseg.training.scored import ScoredResult
+from napari_medseg.volume.noise import noise_level
+from napari_medseg.volume.sampling import blurred, coarser, consistent, finer
 
 SCORED = 6
 """Images that are scored on at most."""
@@ -37,12 +46,20 @@ def train_restoration(folder: RunFolder, control: Control, resume: bool) -> Iter
     run = folder.read(RestorationRun)
     if not resume:
         folder.clear()
-    training, scored = yield from _images(run, control)
-    session = Session(folder, run, (training, scored))
-    if resume and folder.last.exists():
-        session.load()
+    shelf = Shelf(folder.path / "images")
     try:
-        yield from fit(session.learner, session.pairs, run.train, session.state, control, session.after)
+        training, scored = yield from _images(run, control, shelf)
+        session = Session(folder, run, (training, scored), shelf)
+        if resume and folder.last.exists():
+            session.load()
+        yield from _learn(session, control)
+    finally:
+        shelf.clear()
+
+
+def _learn(session: "Session", control: Control) -> Iterator[Event]:
+    try:
+        yield from fit(session.learner, session.pairs, session.run.train, session.state, control, session.after)
     except Cancelled:
         if session.state.step:
             yield from session.save()
@@ -51,13 +68,15 @@ def train_restoration(folder: RunFolder, control: Control, resume: bool) -> Iter
     yield from session.end()
 
 
-def _images(run: RestorationRun, control: Control) -> Generator[Event, None, tuple[list[Image], list[Image]]]:
+def _images(
+    run: RestorationRun, control: Control, shelf: Shelf
+) -> Generator[Event, None, tuple[list[Image], list[Image]]]:
     """Read the images to learn from and those to score on."""
     groups: tuple[list[Image], list[Image]] = ([], [])
     kept = list(run.held_out)
     rest = [number for number in range(len(run.images)) if number not in run.held_out]
     for numbers, group in zip((rest, kept[:SCORED]), groups, strict=True):
-        for found in load_images(run, numbers, control):
+        for found in load_images(run, numbers, control, shelf):
             if isinstance(found, Image):
                 group.append(found)
             else:
@@ -78,19 +97,21 @@ class Session:
         Its configuration.
     images : (list of Image, list of Image)
         To learn from, and to score on.
+    shelf : Shelf
+        Keeps what is made of them.
     """
 
-    def __init__(self, folder: RunFolder, run: RestorationRun, images: tuple[list[Image], list[Image]]) -> None:
+    def __init__(
+        self, folder: RunFolder, run: RestorationRun, images: tuple[list[Image], list[Image]], shelf: Shelf
+    ) -> None:
         training, self.scored = images
         self.folder, self.run, self.state = folder, run, Standing()
         self.digests = tuple(image.digest for image in training)
         config, network = run.train, self._network()
-        self.pairs = (
-            fine_pairs(run.spec, config, training)
-            if isinstance(config, SuperResolutionConfig)
-            else noisy_pairs(run.spec, config, training)
-        )
-        self.learner = Learner(network, config, choose(config.device), isinstance(config, EnhancementConfig))
+        self.pairs = _pairs(run, training, shelf)
+        # Where the answers are noisy, their mean is what is right.
+        squared = isinstance(config, EnhancementConfig) and config.method != "deblur"
+        self.learner = Learner(network, config, choose(processes.device_name(config.device)), squared)
         if run.init is None:
             self.learner.calibrate(self.pairs)
         self._losses: list[float] = []
@@ -114,16 +135,19 @@ class Session:
 
     def score(self) -> Generator[Event, None, dict[str, float]]:
         """Score on the images that were kept out, and keep the best weights."""
-        started = time.monotonic()
         config = self.run.train
-        runner = Runner.of(self.learner.network, self.learner.network.factor, config.device, config.precision)
+        started = self.learner.clock()
+        device = processes.device_name(config.device)
+        network = self.learner.network
+        halo = sight(network.width) if isinstance(network, UnrolledNetwork) else HALO
+        runner = Runner.of(network, network.factor, device, config.precision, halo)
         scores = _scores(runner, self.run, self.scored)
         self.learner.network.train()
         better = scores["psnr"] > self.state.best
         if better:
             self.state.best = scores["psnr"]
             save_best(self.folder.best, self.learner.network, self.state.step, scores)
-        self.state.seconds += time.monotonic() - started
+        self.state.seconds += self.learner.clock() - started
         loss = float(np.mean(self._losses)) if self._losses else float("nan")
         self._losses.clear()
         yield EpochEnd(self.state.step, loss, None, better, self.state.seconds, scores)
@@ -152,7 +176,8 @@ class Session:
         yield Saved("bundle", self.folder.bundle, step)
         state = self.state
         planned = state.planned or state.step
-        yield Finished(RestorationResult(self.folder.bundle, step, planned, state.stopped, scores, state.seconds))
+        # PSNR in dB, and the gain over a cubic spline or the blurred image; nothing where nobody knows the truth.
+        yield Finished(ScoredResult(self.folder.bundle, step, planned, state.stopped, scores, state.seconds))
 
     def finish(self) -> tuple[int, dict[str, float]]:
         """Write the bundle of the best weights, or of the last where nothing is scored."""
@@ -164,17 +189,44 @@ class Session:
         return step, scores
 
 
+def _pairs(run: RestorationRun, images: list[Image], shelf: Shelf) -> Pairs:
+    if isinstance(run.train, SuperResolutionConfig):
+        return fine_pairs(run.spec, run.train, images, shelf)
+    if run.train.method == "deblur":
+        return blurred_pairs(run.spec, run.train, images, shelf)
+    return noisy_pairs(run.spec, run.train, images)
+
+
 def _scores(runner: Runner, run: RestorationRun, images: list[Image]) -> dict[str, float]:
-    """Return the mean PSNR in dB of simulated thick slices made fine, and the gain over a cubic spline."""
-    axes = own_axes(run.spec)
-    own, plain = [], []
-    for image in images:
-        counts = [n // round(axis.factor) for n, axis in zip(image.values.shape, axes, strict=True)]
-        truth = image.values[tuple(slice(n * round(axis.factor)) for n, axis in zip(counts, axes, strict=True))]
-        thick = coarser(truth, axes, counts)
-        scale, views = Scale.of(thick), Views(truth.shape)
-        for _ in from_blocks(runner, scale.apply(thick), range(truth.ndim), 1, views):
+    """Return the mean PSNR in dB of simulated images made fine or sharp, and the gain over what is known without."""
+    found = []
+    # Each process scores on a share of the images.
+    for image in images[processes.rank() :: processes.count()]:
+        truth, seen, plain = _trial(run, image.values)
+        scale, views = Scale.of(seen), Views(truth.shape)
+        for _ in from_blocks(runner, scale.apply(seen), range(truth.ndim), 1, views):
             pass
-        own.append(psnr(consistent(scale.undo(views.mean), thick, axes), truth))
-        plain.append(psnr(finer(thick, axes), truth))
-    return {"psnr": float(np.mean(own)), "gain_db": float(np.mean(own) - np.mean(plain))}
+        made = scale.undo(views.mean)
+        if isinstance(run.train, SuperResolutionConfig):
+            made = consistent(made, seen, own_axes(run.spec))
+        own = psnr(made, truth)
+        found.append((own, own - psnr(plain, truth)))
+    own, gain = np.mean([pair for share in processes.gathered(found) for pair in share], axis=0)
+    return {"psnr": float(own), "gain_db": float(gain)}
+
+
+def _trial(
+    run: RestorationRun, values: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return a true image, what is seen of it, and the best that is known of it without a network."""
+    if not isinstance(run.train, SuperResolutionConfig):
+        level = run.train.level or noise_level(values)
+        noise = np.random.default_rng(run.train.seed).standard_normal(values.shape, np.float32)
+        seen = blurred(values, run.spec.options["width"]) + np.float32(level) * noise
+        return values, seen, seen
+    axes = own_axes(run.spec)
+    factors = [whole_factor(axis) for axis in axes]
+    counts = [n // f for n, f in zip(values.shape, factors, strict=True)]
+    truth = values[tuple(slice(n * f) for n, f in zip(counts, factors, strict=True))]
+    thick = coarser(truth, axes, counts)
+    return truth, thick, finer(thick, axes)

@@ -9,18 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import DataError, MedsegError
-from napari_medseg.inference.restoration.finer import Scale, axis_order, network_axes, plain_values
+from napari_medseg.inference.restoration.finer import axis_order, network_axes
+from napari_medseg.inference.restoration.restored import plain_values
+from napari_medseg.inference.restoration.sharper import network_width
 from napari_medseg.io import read
 from napari_medseg.models.spec import ModelSpec
+from napari_medseg.models.zoo.unrolled import UnrolledOptions
 from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.training.restoration.config import SuperResolutionConfig
-from napari_medseg.training.restoration.pairs import Fine, degraded
+from napari_medseg.training.restoration.pairs import Fine, degraded, whole_factor
 from napari_medseg.training.restoration.run import RestorationRun
+from napari_medseg.training.restoration.shelf import Shelf
 from napari_medseg.volume import Volume
-from napari_medseg.volume.sampling import AxisSampling, coarser
+from napari_medseg.volume.grey import as_grey
+from napari_medseg.volume.sampling import AxisSampling
 
 SIZES = {2: 16, 3: 4}
 """Patches per step, by the network's dimensions."""
+ALIKE = 0.05
+"""Spacings of a set may differ by this share from the first one's, where a blur of known width is undone."""
+LEAST = 4
+"""Coarse voxels along each axis of an image that can be learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +37,7 @@ class Image:
     """An image in the order of the network's axes."""
 
     values: NDArray[np.float32]
-    volume: Volume
+    """In its own unit."""
     digest: str
 
 
@@ -44,11 +53,13 @@ def read_one(place: tuple[Path, str | None]) -> Volume:
     found = [volume for volume in read(path, series=series) if volume.kind == "image"]
     if len(found) != 1:
         raise DataError(f"{path.name} holds {len(found)} images.", "Give each image a file of its own.")
-    return found[0]
+    return as_grey(found[0])
 
 
-def load_images(run: RestorationRun, numbers: list[int], control: Control) -> Iterator[Event | Image]:
-    """Read images of a run; those that do not serve are told of and left out.
+def load_images(run: RestorationRun, numbers: list[int], control: Control, shelf: Shelf) -> Iterator[Event | Image]:
+    """Read images of a run, one after the other; those that do not serve are told of and left out.
+
+    Memory holds one of them at a time: their values are memory maps of files on a shelf.
 
     Yields
     ------
@@ -61,13 +72,26 @@ def load_images(run: RestorationRun, numbers: list[int], control: Control) -> It
         try:
             volume = read_one(run.images[number])
             values = plain_values(volume)
-            network_axes(run.spec, volume)
+            check_fits(run.spec, volume)
         except MedsegError as error:
             yield Note(f"{run.images[number][0].name} is left out. {error}", "warning")
             continue
-        order = axis_order(run.spec, volume) if values.ndim == run.spec.dims else tuple(range(values.ndim))
+        order = axis_order(run.spec.axcodes, volume) if values.ndim == run.spec.dims else tuple(range(values.ndim))
         digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-        yield Image(np.ascontiguousarray(values.transpose(order)), volume, digest)
+        yield Image(shelf.keep(values.transpose(order)), digest)
+
+
+def check_fits(spec: ModelSpec, volume: Volume) -> None:
+    """Raise `MedsegError` if a network cannot learn from an image."""
+    if spec.architecture != "unrolled":
+        network_axes(spec, volume)
+        return
+    options = UnrolledOptions(**spec.options)
+    if len(volume.spatial_shape) != spec.dims or (volume.geometry is None) != (options.blur_mm is None):
+        raise DataError("It has other axes, or no geometry.", "Train on images of one kind.")
+    width = network_width(volume, options.blur_mm, spec.axcodes) if options.blur_mm is not None else options.width
+    if not np.allclose(width, options.width, rtol=ALIKE):
+        raise DataError("It has another spacing than the first one.", "Train on images of one spacing.")
 
 
 def own_axes(spec: ModelSpec) -> tuple[AxisSampling, ...]:
@@ -79,8 +103,8 @@ def own_axes(spec: ModelSpec) -> tuple[AxisSampling, ...]:
     )
 
 
-def fine_pairs(spec: ModelSpec, config: SuperResolutionConfig, images: list[Image]) -> Fine:
-    """Return pairs of fine images and the thick slices of them, each in the network's intensities.
+def fine_pairs(spec: ModelSpec, config: SuperResolutionConfig, images: list[Image], shelf: Shelf) -> Fine:
+    """Return pairs of fine images and the thick slices of them.
 
     Raises
     ------
@@ -88,16 +112,15 @@ def fine_pairs(spec: ModelSpec, config: SuperResolutionConfig, images: list[Imag
         If no image is large enough.
     """
     axes = own_axes(spec)
-    scaled = []
-    for image in images:
-        counts = [n // round(axis.factor) for n, axis in zip(image.values.shape, axes, strict=True)]
-        whole = image.values[tuple(slice(n * round(axis.factor)) for n, axis in zip(counts, axes, strict=True))]
-        if min(counts) >= 4:
-            scaled.append(Scale.of(coarser(whole, axes, counts)).apply(whole)[None])
-    if not scaled:
+    factors = [whole_factor(axis) for axis in axes]
+    large = [
+        image.values[None]
+        for image in images
+        if all(n >= LEAST * f for n, f in zip(image.values.shape, factors, strict=True))
+    ]
+    if not large:
         raise DataError("No image is large enough for this factor.", "Choose larger images or a smaller factor.")
-    smallest = np.min([image.shape[1:] for image in scaled], axis=0)
-    least = [int(n) // round(axis.factor) for n, axis in zip(smallest, axes, strict=True)]
-    patch = tuple(min(p, n) for p, n in zip(spec.patch_size, least, strict=True))
-    size = config.batch_size or SIZES[spec.dims]
-    return degraded(scaled, axes, patch, size, config.seed, config.noise)
+    examples = tuple(degraded(values, axes, shelf=shelf) for values in large)
+    smallest = np.min([example.thick.shape[1:] for example in examples], axis=0)
+    patch = tuple(min(p, int(n)) for p, n in zip(spec.patch_size, smallest, strict=True))
+    return Fine(examples, axes, patch, config.batch_size or SIZES[spec.dims], config.seed, config.noise)

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import DataError
-from napari_medseg.inference.restoration.finer import Scale
+from napari_medseg.inference.restoration.applying import EDGE
 from napari_medseg.inference.restoration.neighbours import with_neighbours
+from napari_medseg.inference.restoration.restored import Scale
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.training.restoration.config import EnhancementConfig
 from napari_medseg.training.restoration.material import Image
-from napari_medseg.training.restoration.pairs import Batch
-from napari_medseg.volume.stabilise import stabiliser_for
+from napari_medseg.training.restoration.pairs import Batch, generators
+from napari_medseg.volume.stabilise import Stabiliser, stabiliser_for
 
 ADDED = 0.5
 """Noise that is added to inputs, as a share of what is in them."""
@@ -27,13 +28,30 @@ LEAST = 8
 
 
 @dataclass(frozen=True, eq=False)
+class Slices:
+    """A noisy image, and how its noise becomes alike everywhere."""
+
+    values: NDArray[np.float32]
+    """(slice, y, x) in the image's unit."""
+    stabiliser: Stabiliser
+    scale: Scale
+    """From stable values to the network's intensities."""
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a part of the image as the network sees it."""
+        return self.scale.apply(self.stabiliser.apply(values))
+
+    @property
+    def level(self) -> float:
+        """Standard deviation of the noise in what the network sees."""
+        return self.stabiliser.stable_level / float(self.scale.deviation)
+
+
+@dataclass(frozen=True, eq=False)
 class Noisy:
     """Noisy slices, each with its neighbours."""
 
-    images: tuple[NDArray[np.float32], ...]
-    """(slice, y, x) in the network's intensities."""
-    levels: tuple[float, ...]
-    """Standard deviation of the noise in each."""
+    images: tuple[Slices, ...]
     patch: tuple[int, int]
     size: int
     channels: int
@@ -41,18 +59,24 @@ class Noisy:
     """Whether voxels are hidden (Noise2Void); else noise is added and taken away."""
     seed: int
 
-    def batch(self, step: int) -> Batch:
-        """Return the pairs of a step."""
-        random = np.random.default_rng((self.seed, step))
-        shares = np.array([image.size for image in self.images], np.float64)
-        numbers = random.choice(len(self.images), self.size, p=shares / shares.sum())
-        clean = np.stack([self._cut(self.images[number], random) for number in numbers])
+    def batch(self, step: int, share: int = 0) -> Batch:
+        """Return the pairs of a step; with several processes, one's share of them."""
+        sizes = np.array([image.values.size for image in self.images], np.float64)
+        pairs = [self._pair(sizes / sizes.sum(), random) for random in generators(self.seed, step, share, self.size)]
+        inputs, targets, weights = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        return Batch(inputs, targets, weights if self.hide else None)
+
+    def _pair(
+        self, chances: NDArray[np.float64], random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return input, target and weights of one patch."""
+        image = self.images[random.choice(len(self.images), p=chances)]
+        clean, middle = image.apply(self._cut(image.values, random)), self.channels // 2
         if self.hide:
-            return _hidden(clean, self.channels // 2, random)
-        levels = np.array([self.levels[number] for number in numbers], np.float32)[:, None, None, None]
-        noise = random.standard_normal(clean.shape, np.float32) * levels
-        middle = slice(self.channels // 2, self.channels // 2 + 1)
-        return Batch(clean + ADDED * noise, (clean - noise / ADDED)[:, middle])
+            return _hidden(clean, middle, random)
+        noise = np.float32(image.level) * random.standard_normal(clean.shape, np.float32)
+        target = (clean - noise / ADDED)[middle : middle + 1, EDGE:-EDGE, EDGE:-EDGE]
+        return clean + ADDED * noise, target, np.ones_like(target)
 
     def _cut(self, image: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
         number = int(random.integers(len(image)))
@@ -62,18 +86,20 @@ class Noisy:
         return np.flip(part, tuple(axis for axis in (1, 2) if random.random() < 0.5))
 
 
-def _hidden(clean: NDArray[np.float32], middle: int, random: np.random.Generator) -> Batch:
-    """Return patches in which some voxels were replaced by neighbours, which count alone."""
-    batch, _channels, rows, columns = clean.shape
-    hidden = random.random((batch, rows, columns)) < HIDDEN
-    image, row, column = np.nonzero(hidden)
+def _hidden(
+    clean: NDArray[np.float32], middle: int, random: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return a patch in which some voxels were replaced by neighbours, which count alone."""
+    rows, columns = clean.shape[1:]
+    hidden = random.random((rows, columns)) < HIDDEN
+    row, column = np.nonzero(hidden)
     step = random.integers(1, NEAR + 1, (2, len(row))) * random.choice([-1, 1], (2, len(row)))
     # Along one axis alone a stand-in may share a row or a column, but never is the voxel itself.
     step[random.integers(0, 2, len(row)), np.arange(len(row))] *= random.integers(0, 2, len(row))
     other = np.clip(row + step[0], 0, rows - 1), np.clip(column + step[1], 0, columns - 1)
-    inputs = clean.copy()
-    inputs[image, middle, row, column] = clean[image, middle, other[0], other[1]]
-    return Batch(inputs, clean[:, middle : middle + 1], hidden[:, None].astype(np.float32))
+    seen = clean.copy()
+    seen[middle, row, column] = clean[middle, other[0], other[1]]
+    return seen, clean[middle : middle + 1], hidden[None].astype(np.float32)
 
 
 def noisy_pairs(spec: ModelSpec, config: EnhancementConfig, images: list[Image]) -> Noisy:
@@ -84,18 +110,17 @@ def noisy_pairs(spec: ModelSpec, config: EnhancementConfig, images: list[Image])
     DataError
         If no image is large enough.
     """
-    found, levels = [], []
+    found = []
     for image in images:
         values = image.values if image.values.ndim == 3 else image.values[None]
         if min(values.shape[1:]) < LEAST:
             continue
         stabiliser = stabiliser_for(values, config.noise, config.level)
-        stable = stabiliser.apply(values)
-        scale = Scale.of(stable)
-        found.append(scale.apply(stable))
-        levels.append(stabiliser.stable_level / float(scale.deviation))
+        found.append(Slices(values, stabiliser, Scale.of(stabiliser.apply(values))))
     if not found:
         raise DataError(f"The images have slices of fewer than {LEAST} pixels.", "Choose larger images.")
-    rows, columns = (min(p, *(image.shape[axis] for image in found), p) for axis, p in enumerate(spec.patch_size, 1))
+    rows, columns = (
+        min(p, *(image.values.shape[axis] for image in found)) for axis, p in enumerate(spec.patch_size, 1)
+    )
     size, hide = config.batch_size or PATCHES, config.method == "noise2void"
-    return Noisy(tuple(found), tuple(levels), (rows, columns), size, spec.channels, hide, config.seed)
+    return Noisy(tuple(found), (rows, columns), size, spec.channels, hide, config.seed)

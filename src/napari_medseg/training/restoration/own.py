@@ -3,7 +3,6 @@
 After Zhao et al., SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI, IEEE TMI 40 (2021).
 """
 
-import time
 from collections.abc import Generator
 from dataclasses import replace
 from math import ceil
@@ -13,14 +12,16 @@ import torch
 
 from napari_medseg.device import choose
 from napari_medseg.errors import DataError
-from napari_medseg.inference.restoration.finer import Restored, Scale, plain_values, refine, thickest
+from napari_medseg.inference.restoration.finer import refine, thickest
 from napari_medseg.inference.restoration.options import FinerOptions, OwnOptions
+from napari_medseg.inference.restoration.restored import Restored, Scale, plain_values
 from napari_medseg.models import Bundle, Intensity, ModelSpec, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.training.restoration.config import RestorationConfig
 from napari_medseg.training.restoration.fitting import Standing, fit
-from napari_medseg.training.restoration.learner import Learner
-from napari_medseg.training.restoration.pairs import Fine, degraded, in_plane
+from napari_medseg.training.restoration.learner import Learner, clock_of
+from napari_medseg.training.restoration.material import LEAST
+from napari_medseg.training.restoration.pairs import Fine, degraded, in_plane, whole_factor
 from napari_medseg.training.restoration.profile import estimated_width
 from napari_medseg.volume import Volume
 from napari_medseg.volume.sampling import AxisSampling
@@ -97,7 +98,8 @@ def refine_own(
         If there is nothing to learn from.
     """
     options, control = options or OwnOptions(), control or Control()
-    started = time.monotonic()
+    clock = clock_of(options.clock)
+    started = clock()
     yield Progress("Cutting planes", 0, 1)
     thick, axis = plan_axis(volume, options)
     if options.estimate_thickness and options.thickness_mm is None:
@@ -107,23 +109,28 @@ def refine_own(
     spec = _spec(volume, axis, options)
     torch.manual_seed(options.seed)
     config = RestorationConfig(
-        steps=options.steps, minutes=None, device=options.device, precision=options.precision, seed=options.seed
+        steps=options.steps,
+        minutes=None,
+        clock=options.clock,
+        device=options.device,
+        precision=options.precision,
+        seed=options.seed,
     )
     learner, state = Learner(build(spec), config, choose(options.device)), Standing()
     each = learner.calibrate(pairs)
     views = options.views or 2
     if options.minutes is not None:
         apply_seconds = 2 * each * float(np.prod(volume.spatial_shape)) / (PATCHES * float(np.prod(pairs.patch)))
-        minutes, views = _shared_out(options, apply_seconds, time.monotonic() - started)
+        minutes, views = _shared_out(options, apply_seconds, clock() - started)
         config = config.model_copy(update={"minutes": minutes})
     yield from fit(learner, pairs, config, state, control)
-    yield Note(f"Learned in {state.step} steps from {sum(len(image) for image in pairs.images)} slices.")
+    yield Note(f"Learned in {state.step} steps from {sum(len(image.fine) for image in pairs.images)} slices.")
     bundle = Bundle.create(spec, learner.network.state_dict())
     for event in refine(volume, bundle, _applied(axis, thick, views, options), control):
         if isinstance(event, Finished):
             result = event.result
             assert isinstance(result, Restored)
-            result.report.update(steps=float(state.step), seconds=time.monotonic() - started)
+            result.report.update(steps=float(state.step), seconds=clock() - started)
             yield Finished((result, bundle))
         else:
             yield event
@@ -150,14 +157,14 @@ def planes_of(volume: Volume, thick: int, axis: AxisSampling, seed: int) -> Fine
     """
     whole = _whole(axis)
     values = plain_values(volume)
-    values = Scale.of(values).apply(values)
+    sides, scale = (whole, AxisSampling(1)), Scale.of(values)
     planes = in_plane(values, thick, _steps(volume, thick, whole.factor))
-    rows, columns = (min(image.shape[side] for image in planes) for side in (1, 2))
-    patch = (min(PATCH[0], max(rows // round(whole.factor), 4)), min(PATCH[1], columns))
-    pairs = degraded(planes, (whole, AxisSampling(1)), patch, PATCHES, seed)
-    if not pairs.images:
+    large = [image for image in planes if min(image.shape[1] // whole_factor(whole), image.shape[2]) >= LEAST]
+    if not large:
         raise DataError(f"{volume.name}: its slices of {values.shape} voxels are too small to learn from.")
-    return pairs
+    examples = tuple(degraded(image, sides, scale) for image in large)
+    room = [min(example.thick.shape[side] for example in examples) for side in (1, 2)]
+    return Fine(examples, sides, (min(PATCH[0], room[0]), min(PATCH[1], room[1])), PATCHES, seed)
 
 
 def _steps(volume: Volume, thick: int, factor: float) -> dict[int, float]:

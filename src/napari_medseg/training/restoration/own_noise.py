@@ -1,6 +1,5 @@
 """Noise removed by a network that learns from one noisy image alone."""
 
-import time
 from collections.abc import Generator
 
 import numpy as np
@@ -8,13 +7,13 @@ import torch
 
 from napari_medseg.device import choose
 from napari_medseg.inference.restoration.cleaner import clean
-from napari_medseg.inference.restoration.finer import Restored, plain_values
 from napari_medseg.inference.restoration.options import CleanerOptions, OwnNoiseOptions
+from napari_medseg.inference.restoration.restored import Restored, plain_values
 from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.training.restoration.config import EnhancementConfig
 from napari_medseg.training.restoration.fitting import Standing, fit
-from napari_medseg.training.restoration.learner import Learner
+from napari_medseg.training.restoration.learner import Learner, clock_of
 from napari_medseg.training.restoration.material import Image
 from napari_medseg.training.restoration.noisy import noisy_pairs
 from napari_medseg.training.restoration.request import spec_for
@@ -49,7 +48,8 @@ def clean_own(
         If the image is too small, or has colours or further axes.
     """
     options, control = options or OwnNoiseOptions(), control or Control()
-    started = time.monotonic()
+    clock = clock_of(options.clock)
+    started = clock()
     yield Progress("Measuring noise", 0, 1)
     values = plain_values(volume)
     config = EnhancementConfig(
@@ -59,12 +59,13 @@ def clean_own(
         neighbours=options.neighbours,
         steps=options.steps,
         minutes=None,
+        clock=options.clock,
         device=options.device,
         precision=options.precision,
         seed=options.seed,
     )
-    spec = spec_for("own noise", values.ndim, config)
-    pairs = noisy_pairs(spec, config, [Image(values, volume, "")])
+    spec = spec_for("own noise", volume, config)
+    pairs = noisy_pairs(spec, config, [Image(values, "")])
     torch.manual_seed(options.seed)
     learner, state = Learner(build(spec), config, choose(options.device), squared=True), Standing()
     each, views = learner.calibrate(pairs), options.views or 2
@@ -73,7 +74,7 @@ def clean_own(
         budget = 60 * options.minutes
         fitting = [count for count in (4, 2, 1) if count * apply_seconds <= APPLY_SHARE * budget]
         views = options.views or (fitting or [1])[0]
-        left = max(0.96 * budget - views * apply_seconds - (time.monotonic() - started), 0.2 * budget)
+        left = max(0.96 * budget - views * apply_seconds - (clock() - started), 0.2 * budget)
         config = config.model_copy(update={"minutes": left / 60})
     yield from fit(learner, pairs, config, state, control)
     yield Note(f"Learned in {state.step} steps.")
@@ -83,7 +84,7 @@ def clean_own(
         if isinstance(event, Finished):
             result = event.result
             assert isinstance(result, Restored)
-            result.report.update(steps=float(state.step), seconds=time.monotonic() - started)
+            result.report.update(steps=float(state.step), seconds=clock() - started)
             yield Finished((result, bundle))
         else:
             yield event

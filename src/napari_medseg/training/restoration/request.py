@@ -8,7 +8,8 @@ import numpy as np
 
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.cases import find_cases
-from napari_medseg.inference.restoration.finer import plain_values
+from napari_medseg.inference.restoration.restored import plain_values
+from napari_medseg.inference.restoration.sharper import network_width
 from napari_medseg.models import Bundle, Intensity, ModelSpec
 from napari_medseg.models.registry import network_def
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
@@ -17,9 +18,13 @@ from napari_medseg.training.restoration.config import EnhancementConfig, Restora
 from napari_medseg.training.restoration.material import read_one
 from napari_medseg.training.restoration.run import RestorationRun
 from napari_medseg.training.run import RunFolder
+from napari_medseg.volume import Volume
 
 PATCHES = {2: (48, 48), 3: (24, 24, 24)}
 """Voxels of the input in a patch, by the network's dimensions."""
+
+AXCODES = "SPL"
+"""How the axes of networks of volumes run."""
 
 
 def create_restoration(
@@ -65,8 +70,7 @@ def create_restoration(
     places = tuple((case.path.resolve(), case.series_id) for case in cases)
     volume = read_one(places[0])
     plain_values(volume)
-    dims = len(volume.spatial_shape)
-    spec = spec_for(folder.resolve().name, dims, config)
+    spec = spec_for(folder.resolve().name, volume, config)
     if init is not None:
         spec = _like(spec, Bundle.load(init).spec)
     network_def(spec)
@@ -82,25 +86,26 @@ def create_restoration(
     yield Finished(run)
 
 
-def spec_for(name: str, dims: int, config: SuperResolutionConfig | EnhancementConfig) -> ModelSpec:
+def spec_for(name: str, volume: Volume, config: SuperResolutionConfig | EnhancementConfig) -> ModelSpec:
     """Return the specification of a network.
 
     Parameters
     ----------
     name : str
         Of the model.
-    dims : int
-        Axes of the images, 2 or 3.
+    volume : Volume
+        One of the images.
     config : SuperResolutionConfig or EnhancementConfig
         Factor and size of the network.
 
     Raises
     ------
     ConfigError
-        If the factor does not fit the images.
+        If the factor does not fit the images, or the width of a blur is missing.
     """
+    dims = len(volume.spatial_shape)
     options: dict[str, object] = {"features": config.features, "blocks": config.blocks}
-    channels = 1
+    channels, architecture = 1, "subpixel"
     if isinstance(config, SuperResolutionConfig):
         factor = list(config.factor[-dims:])
         if (dims == 2 and config.factor[0] != 1) or set(factor) == {1}:
@@ -111,6 +116,13 @@ def spec_for(name: str, dims: int, config: SuperResolutionConfig | EnhancementCo
         width = [f * config.thickness if f > 1 else 1.0 for f in factor]
         options |= {"factor": factor, "width": width, "profile": config.profile}
         task, net_dims = "superresolution", dims
+    elif config.method == "deblur":
+        if config.blur_mm is None:
+            raise ConfigError("Deblurring needs the width of the blur.", "Give blur_mm, such as 1.5.")
+        task, net_dims, architecture = "enhancement", dims, "unrolled"
+        blur_mm = None if volume.geometry is None else config.blur_mm
+        options = {"features": config.features, "rounds": config.blocks, "blur_mm": blur_mm}
+        options["width"] = list(network_width(volume, config.blur_mm, AXCODES))
     else:
         # Planes with their neighbours see enough of a volume to clean it, and cost a tenth.
         task, net_dims = "enhancement", 2
@@ -118,13 +130,13 @@ def spec_for(name: str, dims: int, config: SuperResolutionConfig | EnhancementCo
         options |= {"factor": [1, 1], "noise": config.noise}
     return ModelSpec(
         name=name,
-        architecture="subpixel",
+        architecture=architecture,
         options=options,
         task=task,
         dims=net_dims,
         channels=channels,
         classes=(),
-        axcodes="SPL" if net_dims == 3 else None,
+        axcodes=AXCODES if net_dims == 3 else None,
         intensity=Intensity(kind="zscore"),
         patch_size=config.patch_size or PATCHES[net_dims],
     )
@@ -141,15 +153,15 @@ def _like(spec: ModelSpec, start: ModelSpec) -> ModelSpec:
     same = ("task", "dims", "channels", "architecture")
     if any(getattr(spec, name) != getattr(start, name) for name in same):
         raise ConfigError(f"{start.name} is a model for other images or another task.", "Start from another model.")
-    fixed = ("factor", "width", "profile")
+    fixed = ("factor", "width", "profile", "blur_mm")
     if any(spec.options.get(name) != start.options.get(name) for name in fixed):
-        raise ConfigError(f"{start.name} was made for another factor or slice profile.", "Give the same ones.")
+        raise ConfigError(f"{start.name} was made for another factor, slice profile or blur.", "Give the same ones.")
     return spec.model_copy(update={"options": start.options})
 
 
 def _held_out(count: int, config: RestorationConfig) -> tuple[int, ...]:
     """Return the numbers of the images to score on; one image alone is learned from."""
-    if count < 2 or not config.hold_out or isinstance(config, EnhancementConfig):
+    if count < 2 or not config.hold_out or (isinstance(config, EnhancementConfig) and config.method != "deblur"):
         return ()
     kept = min(max(1, ceil(count * config.hold_out)), count - 1)
     order = np.random.default_rng((config.seed, 7)).permutation(count)

@@ -1,6 +1,5 @@
 """What is in the folder of the training of a network that gives images."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -23,22 +22,3 @@ class RestorationRun(BaseModel):
     train: SuperResolutionConfig | EnhancementConfig
     init: Path | None = None
     """Folder of the bundle to start from."""
-
-
-@dataclass(frozen=True)
-class RestorationResult:
-    """What training a network that gives images ends with."""
-
-    bundle: Path
-    """The model's folder."""
-    step: int
-    """Step of the weights in it."""
-    steps: int
-    """Steps that were planned."""
-    stopped: bool
-    """Whether the user ended it before the plan."""
-    scores: dict[str, float]
-    """On images that were kept out of training: ``psnr`` and ``gain_db`` over a cubic spline for super-resolution;
-    empty where nothing was kept out, and for enhancement, whose truth nobody knows."""
-    seconds: float
-    """Training time, over all resumptions."""
