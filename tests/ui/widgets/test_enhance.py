@@ -63,6 +63,10 @@ def test_thin_slices_beside_the_original(image, viewer, dock, click, settle, qtb
     assert not viewer.canvas.grid.enabled
     assert ("torch" in sys.modules) == torch_before
 
+    # What was learned can be kept, and is offered as a model.
+    click(enhance.keep_button)
+    settle(lambda: enhance.model.findText("own slices x3") >= 0)
+
     # A preview of what is in view, by a classical method.
     choose(enhance.setup.way_choice, "Median")
     start, stop = visible_box(viewer, image)
@@ -71,10 +75,28 @@ def test_thin_slices_beside_the_original(image, viewer, dock, click, settle, qtb
     click(enhance.preview_button)
     settle(lambda: viewer.layers.selection.active.name == "MR 2 preview (synthesised)")
     assert viewer.layers.selection.active.data.shape == (10, 40, 44)
+    assert not enhance.keep_button.isVisible()
 
     click(enhance.quality_button)
     settle(lambda: "Signal to noise" in enhance.facts.text())
     assert "3.0 times as thick" in enhance.facts.text()
+    noise = viewer.layers["MR 2 noise"]
+    assert not noise.visible
+    assert noise.data.shape == (10, 40, 44)
+    assert viewer.layers.selection.active.name == "MR 2 preview (synthesised)"
+
+    # Signal and contrast in regions of one's own.
+    marks = np.zeros((10, 40, 44), np.uint8)
+    marks[:, 5:15, 5:15], marks[:, 20:30, 20:30] = 1, 2
+    viewer.add_labels(marks, name="regions", scale=image.scale, translate=image.translate)
+    choose(enhance.regions, "regions")
+    before = enhance.facts.text()
+    click(enhance.quality_button)
+    settle(lambda: enhance.facts.text() != before)
+    values = image_volume(image).data
+    signal = np.median(np.asarray(values)[marks[:: -1 if image.scale[0] < 0 else 1] == 1])
+    assert "Signal to noise" in enhance.facts.text()
+    assert signal > 0
 
 
 def test_what_is_wrong_is_said(image, viewer, dock, click, qtbot):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image
 
 from napari_medseg.ui.layers.adding import add_layers
 from napari_medseg.ui.layers.images import to_layer_tuples
@@ -12,8 +13,11 @@ from napari_medseg.volume import Volume
 from napari_medseg.volume.sampling import AxisSampling, finer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+
+    Report = Mapping[str, float]
 
 ENHANCED = "napari_medseg_enhanced"
 """Where a computed layer says what was done, in ``layer.metadata``: text and plain numbers."""
@@ -63,25 +67,39 @@ def add_enhanced(viewer: "ViewerModel", original: "Image", found: Enhanced) -> "
 
     A result of the same name is replaced. The layer's metadata says that and how it was computed.
     """
-    for name in (found.result.name, found.difference.name, found.spread.name if found.spread else ""):
-        for old in [layer for layer in viewer.layers if layer.name == name and ENHANCED in layer.metadata]:
-            viewer.layers.remove(old)
-    frame = frame_of(viewer.layers)
-    looks = [(found.difference, DIFFERENCE_LOOK), (found.spread, UNCERTAIN_LOOK), (found.result, {})]
-    added: list[Layer] = []
-    for volume, look in looks:
-        if volume is None:
-            continue
-        ((data, about, kind),) = to_layer_tuples(volume, frame)
-        about["metadata"] = {**about["metadata"], ENHANCED: {"derivation": volume.derivation, **found.report}}
-        if volume is found.result:
-            about["contrast_limits"] = original.contrast_limits
-            about["colormap"] = original.colormap.name
-        added += add_layers(viewer, [(data, about | look, kind)])
-    result = added[-1]
+    maps = [found.difference, *([] if found.spread is None else [found.spread])]
+    for volume, look in zip(maps, (DIFFERENCE_LOOK, UNCERTAIN_LOOK), strict=False):
+        add_map(viewer, volume, look, found.report)
+    look = {"contrast_limits": original.contrast_limits, "colormap": original.colormap.name}
+    result = add_map(viewer, found.result, look, found.report)
     viewer.layers.link_layers([original, result], ("contrast_limits", "gamma"))
     viewer.layers.selection.active = result
     return result
+
+
+def add_map(
+    viewer: "ViewerModel", volume: Volume, look: "Mapping[str, object]" = UNCERTAIN_LOOK, report: "Report | None" = None
+) -> "Image":
+    """Show what was computed from an image; a layer of ours of the same name is replaced.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where.
+    volume : Volume
+        What was computed.
+    look : mapping
+        How the layer looks.
+    report : mapping, optional
+        What is known of it; goes into the layer's metadata, with how it was made.
+    """
+    for old in [layer for layer in viewer.layers if layer.name == volume.name and is_enhanced(layer)]:
+        viewer.layers.remove(old)
+    ((data, about, kind),) = to_layer_tuples(volume, frame_of(viewer.layers))
+    about["metadata"] = {**about["metadata"], ENHANCED: {"derivation": volume.derivation, **(report or {})}}
+    (layer,) = add_layers(viewer, [(data, {**about, **look}, kind)])
+    assert isinstance(layer, Image)
+    return layer
 
 
 def is_enhanced(layer: object) -> bool:

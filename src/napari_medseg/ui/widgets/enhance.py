@@ -3,32 +3,40 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_medseg.errors import ConfigError, MedsegError
-from napari_medseg.evaluate.quality import QualityReport, assess
+from napari_medseg.evaluate.quality import QualityReport, assess, noise_map
 from napari_medseg.inference.restoration.options import EnhancedFiles
 from napari_medseg.io import read
-from napari_medseg.jobs import local_engine
+from napari_medseg.models import Bundle
+from napari_medseg.models.library import install
+from napari_medseg.progress import Note
 from napari_medseg.ui.background import in_background
-from napari_medseg.ui.folders import new_scratch_file, tidy
-from napari_medseg.ui.layers import image_volume
-from napari_medseg.ui.layers.enhanced import Enhanced, add_enhanced, compare_side_by_side, enhanced_of, is_enhanced
+from napari_medseg.ui.folders import new_scratch_file
+from napari_medseg.ui.layers import image_volume, labels_on
+from napari_medseg.ui.layers.enhanced import (
+    Enhanced,
+    add_enhanced,
+    add_map,
+    compare_side_by_side,
+    enhanced_of,
+    is_enhanced,
+)
 from napari_medseg.ui.layers.views import visible_box
-from napari_medseg.ui.wheel import IgnoreWheel
-from napari_medseg.ui.widgets.bundle_choice import BundleChoice
-from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.enhance_setup import EnhanceSetup
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
-from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
+from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image, is_labels
+from napari_medseg.ui.widgets.model_panel import ModelPanel
 from napari_medseg.ui.widgets.section import add_row, reveal, rows, scrolling
 from napari_medseg.volume import Volume
+from napari_medseg.volume.grey import as_grey
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +52,7 @@ class _Asked:
     """Start and stop, where only a part is enhanced."""
 
 
-class EnhanceWidget(QWidget):
+class EnhanceWidget(ModelPanel):
     """Choose an image and a way, look at a preview, run, compare.
 
     Parameters
@@ -54,37 +62,38 @@ class EnhanceWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, "Enhance", TASKS, _is_original)
         self._asked: _Asked | None = None
-        self.panel = JobPanel(parent=self)
+        self._learned: Path | None = None
         self._job = FileJob(self.panel, self)
-        self.image = LayerChoice(napari_viewer, _is_original, self)
         self.image.setToolTip("The image layer to enhance")
         self.setup = EnhanceSetup(self)
-        self.model = BundleChoice(parent=self, tasks=TASKS)
         self.model.setToolTip("A model for super-resolution or enhancement: from your library, or any model folder")
-        self.device = DeviceChoice(self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setToolTip("Enhance what is in view, and some slices around it, in about half a minute")
-        self.run_button = QPushButton("Enhance", self)
         self.run_button.setToolTip("Enhance the whole image in the background")
         self.quality_button = QPushButton("Quality", self)
-        self.quality_button.setToolTip("Measure noise, sharpness and the like, and say what may harm other tasks")
+        self.quality_button.setToolTip(
+            "Measure noise, sharpness and the like, say what may harm other tasks, and add a map of the noise, hidden"
+        )
+        self.regions = LayerChoice(napari_viewer, is_labels, self, nothing="tissue and background")
+        self.regions.setToolTip(
+            "For Quality: signal is taken where a Labels layer has class 1, contrast between classes 1 and 2"
+        )
+        self.keep_button = QPushButton("Keep the network", self)
+        self.keep_button.setToolTip("Add the network that was learned from this image to your models")
+        self.keep_button.hide()
         self.compare = QCheckBox("Side by side, with difference and uncertainty", self)
         self.compare.setToolTip("Show original, result, difference and uncertainty in a grid")
         self.facts = QLabel(self)
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._lay_out()
+        content = self._lay_out()
         self._connect()
-        local_engine().start()
-        self.device.ask()
-        in_background(tidy, self._refresh, self.panel.show_error)
-        self._refresh()
+        self._begin(content)
 
-    def run(self, _checked: bool = False, *, preview: bool = False) -> None:
+    def run(self, *, preview: bool = False) -> None:
         """Enhance the chosen image, or the part of it that is in view."""
         try:
             image, bundle = self.image.layer, self.model.bundle
@@ -103,23 +112,33 @@ class EnhanceWidget(QWidget):
                 request["start"], request["stop"] = part
             arguments = {"request": request, "out": new_scratch_file()}
             arguments["model"] = bundle.path if by_model and bundle is not None else None
+            arguments["keep"] = None if preview else new_scratch_file("")
             self._asked = _Asked(image, part)
             volumes = {"image": partial(image_volume, image)}
             self._job.start(FileTask(TARGET, volumes, arguments, "Copying the image for the worker", exclusive=True))
         except MedsegError as error:
             self.panel.show_error(error)
 
+    def keep(self) -> None:
+        """Add the network that was learned last to the user's models."""
+        if self._learned is not None:
+            self.keep_button.setEnabled(False)
+            in_background(partial(_keep, self._learned), self._on_kept, self.panel.show_error)
+
     def assess(self) -> None:
         """Measure the quality of the chosen image."""
         image = self.image.layer
         if isinstance(image, Image):
             self.quality_button.setEnabled(False)
-            in_background(partial(_assess, image), self._show_quality, self._on_no_quality)
+            regions = self.regions.layer
+            marks = regions if isinstance(regions, Labels) else None
+            in_background(partial(_assess, image, marks), self._show_quality, self._on_no_quality)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> QVBoxLayout:
         content = scrolling(self)
         form = rows(("Image", self.image), ("Way", self.setup.way_choice))
         add_row(form, "Model", self.model)
+        add_row(form, "Regions", self.regions)
         add_row(form, "Device", self.device)
         self._form = form
         content.addLayout(form)
@@ -128,22 +147,16 @@ class EnhanceWidget(QWidget):
         for button in (self.quality_button, self.preview_button, self.run_button):
             buttons.addWidget(button, 1)
         content.addLayout(buttons)
-        for part in (self.panel, self.compare, self.facts):
+        for part in (self.panel, self.compare, self.facts, self.keep_button):
             content.addWidget(part)
-        content.addStretch(1)
-        IgnoreWheel(self).guard(self)
+        return content
 
     def _connect(self) -> None:
-        self.run_button.clicked.connect(self.run)
-        self.preview_button.clicked.connect(partial(self.run, preview=True))
+        self.preview_button.clicked.connect(lambda: self.run(preview=True))
         self.quality_button.clicked.connect(self.assess)
+        self.keep_button.clicked.connect(self.keep)
         self.compare.toggled.connect(partial(compare_side_by_side, self._viewer))
         self.setup.way_choice.currentIndexChanged.connect(self._refresh)
-        self.model.refused.connect(self.panel.show_error)
-        self.model.chosen.connect(self._refresh)
-        self.image.layer_changed.connect(self._refresh)
-        self.panel.started.connect(self._refresh)
-        self.panel.ended.connect(self._refresh)
         self._job.done.connect(self._on_done)
 
     def _refresh(self, _change: object = None) -> None:
@@ -156,20 +169,30 @@ class EnhanceWidget(QWidget):
             button.setEnabled(ready)
         self.quality_button.setEnabled(here)
 
+    def _on_kept(self, bundle: Bundle) -> None:
+        self.model.refresh()
+        self.panel.messages.add_note(Note(f"Added {bundle.spec.name} to your models."))
+
     def _on_done(self, files: EnhancedFiles) -> None:
+        self._learned = files.bundle
+        self.keep_button.setVisible(files.bundle is not None)
+        self.keep_button.setEnabled(True)
         if self._asked is not None:
             in_background(partial(_load, self._asked, files), partial(self._show, self._asked), self.panel.show_error)
 
     def _show(self, asked: _Asked, found: Enhanced) -> None:
-        if asked.image not in self._viewer.layers:
-            self.panel.show_error(MedsegError(f"{asked.image.name} was removed meanwhile.", "Add it and repeat."))
+        if not self._is_here(asked.image):
             return
         add_enhanced(self._viewer, asked.image, found)
         compare_side_by_side(self._viewer, self.compare.isChecked())
         self.facts.setText(_facts(found))
         reveal(self.facts)
 
-    def _show_quality(self, report: QualityReport) -> None:
+    def _show_quality(self, found: tuple[QualityReport, Volume]) -> None:
+        report, noise = found
+        active = self._viewer.layers.selection.active
+        add_map(self._viewer, noise)
+        self._viewer.layers.selection.active = active
         self._refresh()
         self.facts.setText(_quality(report))
         reveal(self.facts)
@@ -184,12 +207,25 @@ def _is_original(layer: object) -> bool:
     return is_image(layer) and not is_enhanced(layer)
 
 
-def _assess(image: Image) -> QualityReport:
-    return assess(image_volume(image))
+def _keep(path: Path) -> Bundle:
+    return install(Bundle.load(path))
+
+
+def _assess(image: Image, regions: Labels | None) -> tuple[QualityReport, Volume]:
+    """Return the quality of an image, and a map of its noise."""
+    volume = as_grey(image_volume(image))
+    chosen = []
+    if regions is not None:
+        marked = np.asarray(labels_on(regions, image).data)
+        chosen = [marked == 1, marked == 2]
+    report, noise = assess(volume, *chosen), noise_map(np.asarray(volume.data))
+    top = float(np.quantile(noise, 0.999)) or 1.0
+    said = "Standard deviation of the noise around each voxel"
+    return report, replace(volume, data=noise, name=f"{volume.name} noise", window=(0.0, top), derivation=said)
 
 
 def _load(asked: _Asked, files: EnhancedFiles) -> Enhanced:
-    original = image_volume(asked.image)
+    original = as_grey(image_volume(asked.image))
     what = "preview" if asked.part else files.title
     if asked.part is not None:
         start, stop = asked.part

@@ -5,25 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.inference import PredictionFiles
 from napari_medseg.io import write
-from napari_medseg.jobs import local_engine
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Note
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
-from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.layers import classes_of, labels_volume
 from napari_medseg.ui.projects.keeper import keeper_of
-from napari_medseg.ui.wheel import IgnoreWheel
-from napari_medseg.ui.widgets.bundle_choice import BundleChoice
-from napari_medseg.ui.widgets.device_choice import DeviceChoice
-from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
 from napari_medseg.ui.widgets.model_menu import ModelMenu
+from napari_medseg.ui.widgets.model_panel import ModelPanel
 from napari_medseg.ui.widgets.predict_setup import PredictSetup
 from napari_medseg.ui.widgets.predictor import Predictor, Request
 from napari_medseg.ui.widgets.region_choice import RegionChoice
@@ -36,7 +30,7 @@ if TYPE_CHECKING:
 FILTER = "NIfTI (*.nii.gz *.nii)"
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(ModelPanel):
     """Choose a model and an image, run, look at the result, save it.
 
     Parameters
@@ -46,21 +40,15 @@ class SegmentWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, "Segment", ("segmentation",))
         self._result: Labels | None = None
-        self.panel = JobPanel(parent=self)
         # What is corrected of a prediction is kept.
         keeper_of(napari_viewer, self).failed.connect(self.panel.show_error)
-        self.model = BundleChoice(parent=self, tasks=("segmentation",))
         self.model.setToolTip("The model: from your library, or any model folder")
         self.menu = ModelMenu(self.panel, self)
-        self.image = LayerChoice(napari_viewer, is_image, self)
         self.image.setToolTip("The image layer to segment")
         self.region = RegionChoice(napari_viewer, self)
-        self.device = DeviceChoice(self)
         self.setup = PredictSetup(self)
-        self.run_button = QPushButton("Segment", self)
         self.run_button.setToolTip("Segment the image in the background")
         self.volumes = VolumeTable(self)
         self.results_button = QPushButton("Results…", self)
@@ -68,12 +56,9 @@ class SegmentWidget(QWidget):
         self.save_button = QPushButton("Save…", self)
         self.save_button.setToolTip("Save the labels as NIfTI, on exactly the grid of the image")
         self._predictor = Predictor(napari_viewer, self.panel, self)
-        self._lay_out()
+        content = self._lay_out()
         self._connect()
-        local_engine().start()
-        self.device.ask()
-        in_background(tidy, self._refresh, self.panel.show_error)
-        self._refresh()
+        self._begin(content)
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model."""
@@ -103,7 +88,7 @@ class SegmentWidget(QWidget):
             volume = labels_volume(self._result, list(self._viewer.layers))
             in_background(partial(write, volume, path), self._on_saved, self.panel.show_error)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> QVBoxLayout:
         content = scrolling(self)
         model = beside(self.model, self.menu)
         content.addLayout(
@@ -116,19 +101,12 @@ class SegmentWidget(QWidget):
         below.addWidget(self.results_button)
         below.addWidget(self.save_button)
         content.addLayout(below)
-        content.addStretch(1)
-        IgnoreWheel(self).guard(self)
+        return content
 
     def _connect(self) -> None:
-        self.run_button.clicked.connect(self.run)
         self.save_button.clicked.connect(self.save)
         self.results_button.clicked.connect(self._on_results)
-        self.model.refused.connect(self.panel.show_error)
-        self.model.chosen.connect(self._refresh)
         self.menu.added.connect(self._on_added)
-        self.image.layer_changed.connect(self._refresh)
-        self.panel.started.connect(self._refresh)
-        self.panel.ended.connect(self._refresh)
         self._predictor.done.connect(self._on_done)
         self._layers = Connections(self)
         self._layers.connect(self._viewer.layers.events.removed, self._on_layer_removed)
