@@ -193,3 +193,16 @@ def test_folders_of_dicom_files_are_images_of_a_volume_or_of_planes(tmp_path):
     assert [p.relative_to(tmp_path).as_posix() for p in tree_of(tmp_path)] == ["a/p.png", "a/s"]
     files = [p.relative_to(tmp_path).as_posix() for p in tree_of(tmp_path, series=False)]
     assert files == ["a/p.png", "a/s/1", "a/s/2"]
+
+
+def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path):
+    rows = ["image,label"]
+    for label in "ab":
+        (tmp_path / "all" / label).mkdir(parents=True)
+        for number in range(2):
+            iio.imwrite(tmp_path / "all" / label / f"{number}.png", np.full((4, 4), number, np.uint8))
+            rows.append(f"{tmp_path / 'all' / label / f'{number}.png'},{label}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "t.csv").write_text("\n".join(rows))
+    found = find_labelled(tmp_path / "run", tmp_path / "run" / "t.csv")
+    assert found.pictures.names == ("a/0.png", "a/1.png", "b/0.png", "b/1.png")

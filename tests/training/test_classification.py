@@ -16,7 +16,7 @@ from napari_medseg.models import Bundle, build
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.tasks.kinds.classification import Classification
 from napari_medseg.training import create_run, train
-from napari_medseg.training.classification import ClassificationConfig, create_classification
+from napari_medseg.training.classification import ClassificationConfig, create_classification, images
 from napari_medseg.training.classification.augment import Change, changed, mixed
 from napari_medseg.training.classification.images import Material, Stack
 from napari_medseg.training.classification.learner import ClassifierLearner
@@ -101,6 +101,20 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_images_that_are_too_many_for_the_memory_are_learnt_from_a_file(tmp_path, monkeypatch):
+    first = list(train(start(tmp_path, "memory", epochs=1)))[-1].result.bundle
+    monkeypatch.setattr(images, "MOST_BYTES", 100)
+    run = start(tmp_path, "file", epochs=1)
+    events = train(run)
+    next(event for event in events if isinstance(event, Step))
+    # 40 images of training and 16 of validation; those to test on need not be kept.
+    assert np.load(run.path / "cache" / "images.npy", mmap_mode="r").shape == (56, 1, 12, 12)
+    second = list(events)[-1].result.bundle
+    one, other = (Bundle.load(path).state_dict() for path in (first, second))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not (run.path / "cache").exists()
+
+
 def test_other_data_than_the_run_began_with_is_refused(tmp_path):
     run = start(tmp_path, epochs=1)
     write_npz(tmp_path / "data.npz", count=42)
@@ -118,10 +132,10 @@ def test_a_time_budget_becomes_steps(tmp_path):
 def test_steps_that_became_slower_are_fewer(tmp_path):
     run = start(tmp_path, minutes=1.0, epochs=100)
     content = run.read(ClassificationRun)
-    images = Stack(torch.zeros((40, 1, 12, 12)), torch.eye(2)[torch.arange(40) % 2])
+    stack = Stack(torch.zeros((40, 1, 12, 12)), torch.eye(2)[torch.arange(40) % 2])
     network = build(content.spec)
     learner = ClassifierLearner(network, content.spec, content.train, Classification(), torch.device("cpu"), False)
-    session = Session(run, content, Material(images, images, ()), learner)
+    session = Session(run, content, Material(stack, stack, ()), learner)
     session.state = Standing(planned=100, every=1, step=40, seconds=39.0)
     list(session._score())
     # A minute holds 57 s of training; 18 s are left, less the moment of scoring, at a second a step.

@@ -219,7 +219,7 @@ def test_unlabelled_images_are_learnt_from_but_not_those_that_are_held_out(tmp_p
     more = folder_of(np.concatenate([images, noise(4)]), tmp_path / "more")
     config = ClassificationConfig(**QUICK | {"epochs": 2, "unlabelled": more})
     run = result_of(create_classification(tmp_path / "run", (folder, labels), config))
-    *notes, material = _collect(load_material(run.read(ClassificationRun), Control()))
+    *notes, material = _collect(load_material(run.read(ClassificationRun), tmp_path / "cache", Control()))
     assert material.unlabelled is not None
     assert len(material.unlabelled) == len(material.train) + 4
     assert any("also held out" in note.text for note in notes if isinstance(note, Note))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,14 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 """Share of red, green and blue in brightness (ITU-R BT.601), for a model of grey images."""
 
 
+class Rows(Protocol):
+    """Images of one shape, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> NDArray[np.generic]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Where images are, by number: files of any format, or the arrays of an npz file."""
@@ -26,8 +35,10 @@ class Pictures:
     """As in tables: the path below the folder, or part and number of an npz file, such as ``test/12``."""
     paths: tuple[Path, ...] = ()
     """Files or DICOM folders; empty for arrays."""
-    arrays: tuple[NDArray[np.generic], ...] = ()
+    arrays: tuple[Rows, ...] = ()
     """(n, [z,] y, x[, colour]) arrays whose images come after each other; empty for files."""
+    places: tuple[int, ...] = ()
+    """Which of them each is; empty for all in their order."""
     more: tuple[tuple[Path, ...], ...] = ()
     """Further files of each, whose images become further channels; empty if there are none."""
     boxes: tuple[Box | None, ...] = ()
@@ -53,17 +64,18 @@ class Pictures:
         return _channels_first(self._stored(number))
 
     def _stored(self, number: int) -> NDArray[np.generic]:
+        place = self.places[number] if self.places else number
         for array in self.arrays:
-            if number < len(array):
-                return np.asarray(array[number])
-            number -= len(array)
+            if place < len(array):
+                return np.asarray(array[place])
+            place -= len(array)
         raise IndexError(number)
 
     def chosen(self, numbers: Sequence[int]) -> "Pictures":
         """Return some of the images, in this order."""
         names = tuple(self.names[k] for k in numbers)
         if not self.paths:
-            return replace(self, names=names, arrays=tuple(np.asarray(self._stored(k))[None] for k in numbers))
+            return replace(self, names=names, places=tuple(self.places[k] if self.places else k for k in numbers))
         return replace(
             self,
             names=names,
@@ -181,7 +193,7 @@ def _channels_first(values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return an image of an npz file with its channels first; colour is last there."""
     if values.ndim == 3 and values.shape[-1] in (3, 4):
         return np.moveaxis(values[..., :3], -1, 0)
-    if values.ndim == 4 and values.shape[-1] == 1:
+    if values.ndim > 2 and values.shape[-1] == 1:
         return values[None, ..., 0]
     return values[None]
 

@@ -1,5 +1,6 @@
 """Which images there are, and their classes: by folder name, by a table, or in an npz file as of MedMNIST."""
 
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.data.labelled.images import Pictures
+from napari_medseg.data.labelled.packed import PackedRows
 from napari_medseg.data.labelled.table import BETWEEN, PART_WORDS, Row, Table, classes_in, read_table
 from napari_medseg.data.labelled.tree import tree_of
 from napari_medseg.errors import DataError
@@ -179,10 +181,10 @@ def pictures_of(rows: Sequence[tuple[Path, Row]], folder: Path, crop: Crop | Non
     stems: dict[Path, dict[str, Path]] = {}
     paths = [_file_of(place, row.image, stems) for place, row in rows]
     more = [tuple(_file_of(place, name, stems).resolve() for name in row.more) for place, row in rows]
-    names = []
-    for path, (_place, row) in zip(paths, rows, strict=True):
-        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-        names.append(name + (row.name or row.image).removeprefix(row.image))
+    names = [
+        name + (row.name or row.image).removeprefix(row.image)
+        for name, (_place, row) in zip(_names(paths, folder), rows, strict=True)
+    ]
     boxes = tuple(row.box for _place, row in rows)
     return Pictures(
         tuple(names),
@@ -191,6 +193,17 @@ def pictures_of(rows: Sequence[tuple[Path, Row]], folder: Path, crop: Crop | Non
         boxes=boxes if any(box is not None for box in boxes) else (),
         crop=crop or Crop(),
     )
+
+
+def _names(paths: Sequence[Path], folder: Path) -> list[str]:
+    """Return what files are called: the path below a folder, or else the name, with more of it to tell them apart."""
+    known = {path: path.relative_to(folder).as_posix() for path in paths if path.is_relative_to(folder)}
+    others = {path: path.name for path in paths if path not in known}
+    if len({*known.values(), *others.values()}) < len(known) + len(others):
+        common = Path(os.path.commonpath([path.parent for path in others]))
+        others = {path: path.relative_to(common).as_posix() for path in others}
+    found = known | others
+    return [found[path] for path in paths]
 
 
 def _order(name: str) -> tuple[int, float, str]:
@@ -227,20 +240,26 @@ def open_npz(path: Path, parts: Sequence[str] = PARTS) -> tuple[Pictures, NDArra
     try:
         with np.load(path, allow_pickle=False) as packed:
             present = [part for part in parts if f"{part}_images" in packed.files]
-            arrays = tuple(packed[f"{part}_images"] for part in present)
-            found = [packed[f"{part}_labels"] for part in present if f"{part}_labels" in packed.files]
+            found = {part: packed[f"{part}_labels"] for part in PARTS if f"{part}_labels" in packed.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as arrays ({error}).", "Copy the file again.") from error
     if not present:
         raise DataError(f"{path.name} has no {parts[0]}_images.", "It must be laid out as MedMNIST's files.")
+    arrays = tuple(PackedRows(path, f"{part}_images") for part in present)
     names = tuple(f"{p}/{k}" for p, array in zip(present, arrays, strict=True) for k in range(len(array)))
     belong = tuple(part for part, array in zip(present, arrays, strict=True) for _ in range(len(array)))
     labels = None
-    if len(found) == len(present):
-        labels = np.concatenate([array.reshape(len(array), -1) for array in found]).astype(np.int64)
-        labels = labels[:, 0] if labels.shape[1] == 1 else labels
-    if labels is not None and len(labels) != len(names):
-        raise DataError(f"{path.name} has {len(names)} images but {len(labels)} labels.", "Get the file again.")
+    if found.keys() >= set(present):
+        rows = {k: (v if v.ndim > 1 else v[:, None]).astype(np.int64) for k, v in found.items()}
+        labels = np.concatenate([rows[part] for part in present])
+        # One class each may be written as a column of 0 and 1 per class.
+        one_each = all((array.sum(axis=1) == 1).all() and array.min(initial=0) == 0 for array in rows.values())
+        if labels.shape[1] == 1:
+            labels = labels[:, 0]
+        elif one_each:
+            labels = labels.argmax(axis=1)
+        if len(labels) != len(names):
+            raise DataError(f"{path.name} has {len(names)} images but {len(labels)} labels.", "Get the file again.")
     return Pictures(names, arrays=arrays), labels, belong
 
 

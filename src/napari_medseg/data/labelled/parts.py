@@ -48,7 +48,7 @@ def split_parts(
     found : LabelledImages
         The images.
     digests : sequence of str
-        Of each image, by `digest`.
+        Of each image, by `digest`; images that are nearly the same may share one.
     share : float
         To hold out, in (0, 0.5].
     seed : int
@@ -90,12 +90,14 @@ def _without_leaks(
     same_image = [k for k in train if digests[k] in images and found.groups[k] not in groups]
     if not same_group and not same_image:
         return train, []
-    what = f"{len(same_image)} training images are also among those to validate or test on"
+    what = f"{len(same_image)} training images are also among those to validate or test on, or nearly so"
+    remedy = "Mend the split, --set leaks=drop, or if they are different images, --set nearly_equal=false."
     if same_group:
         what = f"{len(same_group)} training images are of patients who are also validated or tested on"
+        remedy = "Mend the split, or --set leaks=drop."
     if leaks == "refuse" or (leaks == "auto" and (same_group or not found.published)):
         first = found.pictures.names[(same_group or same_image)[0]]
-        raise DataError(f"The split leaks: {what}, such as {first}.", "Mend the split, or --set leaks=drop.")
+        raise DataError(f"The split leaks: {what}, such as {first}.", remedy)
     kept = np.setdiff1d(train, [*same_group, *same_image])
     return kept, [f"{what}; they are left out of training."]
 

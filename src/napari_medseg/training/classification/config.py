@@ -86,6 +86,8 @@ class ClassificationConfig(ScoredConfig):
     """Weights that are scored and kept are a running mean with this decay per step; 0 takes the last ones."""
     hold_out: Annotated[float, Field(gt=0, le=0.5)] = 0.15
     """Share of the images to validate on, where the source does not say which."""
+    nearly_equal: bool = True
+    """Whether images that are nearly the same (saved anew, resized a little, brighter, noisier) count as equal."""
     leaks: Literal["auto", "refuse", "drop"] = "auto"
     """What to do with images or patients on both sides of a given split: refuse to train, or leave them out of
     training. auto: drop for equal images of an npz file, refuse for all else."""

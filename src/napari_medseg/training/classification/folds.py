@@ -75,8 +75,8 @@ def cross_validation(
     control = control or Control()
     images, labels = sources
     found = find_labelled(images, labels, config.covariates, config.crop)
-    seen = yield from survey(found, control)
-    parts = split_folds(found, seen.digests, folds, config.seed)
+    seen = yield from survey(found, control, config.nearly_equal)
+    parts = split_folds(found, seen.kin, folds, config.seed)
     probable = np.full((len(found.pictures), len(found.classes)), np.nan)
     bundles: list[Path] = []
     for number, held in enumerate(parts):

@@ -1,5 +1,6 @@
 """From the folder of a classification's run to its training."""
 
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -18,18 +19,22 @@ from napari_medseg.training.run import RunFolder
 from napari_medseg.training.scored.beginning import beginning
 from napari_medseg.training.scored.pace import clock_of
 
+CACHE = "cache"
+"""Folder of images that are too many for the memory, while a run is at work."""
+
 
 def train_classification(folder: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
     run = folder.read(ClassificationRun)
-    config, clock = run.train, clock_of(run.train)
+    config, clock, cache = run.train, clock_of(run.train), folder.path / CACHE
     started = clock()
     if config.freeze != "none" and not run.pretrained:
         raise ConfigError(f"freeze={config.freeze} needs a pretrained network.", "Give --init or set pretrained.")
     resume = resume and folder.last.exists()
     if not resume:
         folder.clear()
-    material = yield from load_material(run, control)
+    shutil.rmtree(cache, ignore_errors=True)
+    material = yield from load_material(run, cache, control)
     network = yield from beginning(run, resume, lambda name: _weights(name, run.spec, control), load_pretrained)
     task, device = task_of(run, material.train.targets), choose(processes.device_name(config.device))
     learner = ClassifierLearner(network, run.spec, config, task, device, run.pretrained)
@@ -39,6 +44,7 @@ def train_classification(folder: RunFolder, control: Control, resume: bool) -> I
     else:
         session.count_reading(clock() - started)
     yield from session.work(control)
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 def _weights(name: str, spec: ModelSpec, control: Control) -> Generator[Event, None, Path]:

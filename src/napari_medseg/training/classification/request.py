@@ -72,21 +72,22 @@ def create_classification(
         raise ConfigError(f"{run.path} already holds a training run.", "Resume it, or choose another folder.")
     images, labels = sources
     found = find_labelled(images, labels, config.covariates, config.crop)
-    facts = yield from survey(found, control or Control())
+    facts = yield from survey(found, control or Control(), config.nearly_equal)
     start = None if init is None else Bundle.load(init).spec
     spec = _spec(folder.resolve().name, found, facts, config, start)
     if config.flips == "auto":
         config = config.model_copy(update={"flips": "sideways" if facts.channels == 3 else "none"})
     mark = fingerprint(facts.digests, found)
     if fold is not None:
-        found = fold_of(found, facts.digests, fold, config.seed)
-    parts = split_parts(found, facts.digests, config.hold_out, config.seed, config.leaks)
+        found = fold_of(found, facts.kin, fold, config.seed)
+    parts = split_parts(found, facts.kin, config.hold_out, config.seed, config.leaks)
     network_def(spec)
     content = ClassificationRun(
         spec=spec,
         images=images.resolve(),
         labels=None if labels is None else labels.resolve(),
         fingerprint=mark,
+        alike=facts.alike,
         fold=fold,
         train=config,
         init=None if init is None else init.resolve(),

@@ -16,6 +16,8 @@ class ClassificationRun(ScoredRun):
     """Folder of images, or npz file."""
     labels: Path | None = None
     """Table of labels; None where folders or the npz file say them."""
+    alike: tuple[tuple[int, int], ...] = ()
+    """Numbers of images that are nearly the same, in pairs; they stay on one side of every split."""
     fold: tuple[int, int] | None = None
     """Which fold of how many of a cross-validation is kept out, counted from 0; None for none."""
     train: ClassificationConfig = ClassificationConfig()

@@ -25,9 +25,8 @@ def validation_logits(
 ) -> torch.Tensor:
     """Return the (image, channel) logits of a part; the network is in evaluation mode afterwards."""
     many = batch_size(spec)
-    parts = torch.split(stack.images, many)
-    facts = [None] * len(parts) if stack.facts is None else list(torch.split(stack.facts, many))
-    return torch.cat([logits_of(network, *pair, device, precision) for pair in zip(parts, facts, strict=True)])
+    parts = (stack.chosen(range(start, min(start + many, len(stack)))) for start in range(0, len(stack), many))
+    return torch.cat([logits_of(network, part.images, part.facts, device, precision) for part in parts])
 
 
 def scores_of(logits: torch.Tensor, targets: torch.Tensor, output: OutputKind) -> dict[str, float]:

@@ -34,7 +34,7 @@ class Session(ScoredSession):
 
     run: ClassificationRun
     learner: ClassifierLearner
-    sample = 64
+    sample, judges_all = 64, True
 
     def __init__(
         self, folder: RunFolder, run: ClassificationRun, material: Material, learner: ClassifierLearner
@@ -56,8 +56,8 @@ class Session(ScoredSession):
             extra = unlabelled[self.batch_numbers(len(unlabelled))]
         return self.learner.step(batch, rate, self.state.step, self.free, extra)
 
-    def _scores(self, images: int) -> Generator[Event, None, dict[str, float]]:
-        stack = self.material.val.chosen(range(images))
+    def _scores(self, images: list[int]) -> Generator[Event, None, dict[str, float]]:
+        stack = self.material.val.chosen(images)
         yield from ()
         return scores_of(self._logits(stack, self.run.train.precision), stack.targets, self.run.spec.output)
 

@@ -50,6 +50,17 @@ def seed_of(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step, *others]).generate_state(1)[0])
 
 
+def spread(some: int, count: int) -> list[int]:
+    """Return which images to take for so many of them, evenly over all.
+
+    Examples
+    --------
+    >>> spread(4, 10)
+    [0, 2, 5, 7]
+    """
+    return [k * count // some for k in range(some)]
+
+
 def batch_numbers(place: int, count: int, size: int, seed: int) -> list[int]:
     """Return which images make a batch: each as often as any other, in an order of its own per round.
 

@@ -18,7 +18,7 @@ from napari_medseg.training.averaging import Averaged
 from napari_medseg.training.checkpoint import load_best, load_content, save_best
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.run import RunFolder
-from napari_medseg.training.scored.pace import TIMED, batch_numbers, clock_of, rate_of
+from napari_medseg.training.scored.pace import TIMED, batch_numbers, clock_of, rate_of, spread
 from napari_medseg.training.scored.run import ScoredResult, ScoredRun
 
 EPOCHS, FEWEST_STEPS = 60, 1000
@@ -42,6 +42,10 @@ class Standing:
     planned: int | None = None
     every: int = 1
     """Steps between two validations."""
+    looked: int | None = None
+    """Images of each validation; None for all that are kept out."""
+    tail: float = 0.0
+    """Seconds that are kept for what comes after the last step."""
     step: int = 0
     seconds: float = 0.0
     """Training time, reading included, pauses left out."""
@@ -72,6 +76,8 @@ class ScoredSession(ABC):
 
     sample: int
     """Images that tell how long validation takes."""
+    judges_all: bool
+    """Whether the best weights are asked about all images that are kept out, in the end."""
 
     def __init__(
         self, folder: RunFolder, run: ScoredRun, learner: Averaged, counts: tuple[int, int], batch: int
@@ -94,8 +100,8 @@ class ScoredSession(ABC):
         """Take a step at a learning rate, and return its scalar loss."""
 
     @abstractmethod
-    def _scores(self, images: int) -> Generator[Event, None, dict[str, float]]:
-        """Return the scores of the mean weights on so many of the images that are kept out."""
+    def _scores(self, images: list[int]) -> Generator[Event, None, dict[str, float]]:
+        """Return the scores of the mean weights on some of the images that are kept out."""
 
     @abstractmethod
     def _judge(self, scores: dict[str, float]) -> float:
@@ -178,11 +184,18 @@ class ScoredSession(ABC):
         validation = 0.0
         if self.held:
             started, some = self.clock(), min(self.sample, self.held)
-            yield from self._scores(some)
+            yield from self._scores(spread(some, self.held))
             spent = self.clock() - started
             state.seconds += spent
             validation = spent * self.held / some
-        left = RESERVE * minutes * 60 - state.seconds - validation
+            state.tail = validation * self.judges_all
+            # Few looks at some of very many images say more than one look at all.
+            most = VALIDATION_SHARE * minutes * 60 / FEWEST_LOOKS / validation
+            state.looked = processes.from_first(max(some, round(min(most, 1.0) * self.held)))
+            validation *= state.looked / self.held
+        if state.read > minutes * 30:
+            yield Note("Reading the images took most of the time, so little is learnt: give more minutes.", "warning")
+        left = RESERVE * minutes * 60 - state.seconds - state.tail
         planned = min(self.most, state.step + max(1, int(left / each)))
         every = max(planned // LOOKS, int(validation / VALIDATION_SHARE / each), 1)
         state.planned, state.every = processes.from_first((planned, min(every, max(planned // FEWEST_LOOKS, 1))))
@@ -199,7 +212,7 @@ class ScoredSession(ABC):
         started = self.clock()
         scores: dict[str, float] = {}
         if self.held:
-            found = yield from self._scores(self.held)
+            found = yield from self._scores(spread(self.state.looked or self.held, self.held))
             scores = processes.from_first(found)
         # Without images to score on, the last weights are the best.
         score = self._judge(scores) if scores else float(state.step)
@@ -218,7 +231,7 @@ class ScoredSession(ABC):
         state, minutes = self.state, self.run.train.minutes
         if minutes is None or not state.step or state.planned is None:
             return
-        left = RESERVE * minutes * 60 - state.seconds
+        left = RESERVE * minutes * 60 - state.seconds - state.tail
         each = (state.seconds - state.read) / state.step
         state.planned = processes.from_first(min(self.most, state.step + max(0, int(left / max(each, 1e-9)))))
 

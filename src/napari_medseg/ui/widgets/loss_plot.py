@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_medseg.progress import EpochEnd, Event, Step
 
 HEIGHT = 110
+DICE = "Dice"
 COST = "cross_entropy"
 """The one score that is no share."""
 SMOOTHING = 0.9
@@ -28,7 +29,7 @@ class LossPlot(QWidget):
         Of the scores.
     """
 
-    def __init__(self, parent: QWidget | None = None, title: str = "Dice") -> None:
+    def __init__(self, parent: QWidget | None = None, title: str = DICE) -> None:
         super().__init__(parent)
         self.steps: list[int] = []
         self.losses: list[float] = []
@@ -41,6 +42,9 @@ class LossPlot(QWidget):
         self._dice.setLabel("bottom", "Step")
         self._dice.setFixedHeight(HEIGHT + 20)
         self._dice.setXLink(self._loss)
+        if title != DICE:
+            # Classes have colours that the user knows; scores have names.
+            self._dice.addLegend(offset=(-4, -4), labelTextSize="8pt", verSpacing=-8)
         self._plots = self._loss, self._dice
         self._raw = self._loss.plot(pen=pg.mkPen("#7f8c9b", width=1))
         self._mean = self._loss.plot(pen=pg.mkPen("#e8a33d", width=2))
@@ -109,7 +113,7 @@ class LossPlot(QWidget):
         values.append(dice)
         if name not in self._curves:
             pen = pg.mkPen(self._colors.get(name, "#e8a33d"), width=2)
-            self._curves[name] = self._dice.plot(pen=pen, symbol="o", symbolSize=4, symbolBrush=pen.color())
+            self._curves[name] = self._dice.plot(pen=pen, name=name, symbol="o", symbolSize=4, symbolBrush=pen.color())
         self._curves[name].setData(steps, values)
 
     def _style(self) -> None:
