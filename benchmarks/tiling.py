@@ -1,10 +1,12 @@
 """Time and memory of tiled prediction, side by side with MONAI's and nnU-Net's own, and against the bare network.
 
-    python benchmarks/tiling.py                     some minutes on two cores
+    python benchmarks/tiling.py                     a quarter of an hour on two cores
     python benchmarks/tiling.py --json tiling.json  also write the figures
     python benchmarks/tiling.py --parts speed       one part only: speed, memory, linear
 
-Every part runs in a process of its own. The image is a phantom, so no data is needed.
+Every part runs in a process of its own, on two threads, or one where the process may use only one core (`taskset`).
+With `--clock processor` seconds are those that the processor works, over all threads, and there is one thread: so other
+programs do not count. The image is a phantom, so no data is needed.
 
 speed: one network with 105 classes on an image that is resampled to the network's spacing. Same network, tiles, weights
 of overlapping tiles (nnU-Net: its own), and number format for all; each ends with labels on the image's own grid. The
@@ -26,12 +28,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from tiling_scene import CLASSES, OVERLAP, Json, Scene, labels_of, phantom, say, seconds_of, spec_of
+from tiling_scene import CLASSES, CLOCKS, OVERLAP, Clock, Json, Scene, labels_of, phantom, say, seconds_of, spec_of
 from torch import nn
 
 from napari_medseg.inference import blend, unblock
@@ -44,6 +47,13 @@ from napari_medseg.volume import Geometry, Volume
 
 STEPS = 60
 """How long the trained network is trained."""
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Return how many threads everybody has."""
+    return min(2, CORES) if Clock.name == "wall" else 1
+
 
 # speed ----------------------------------------------------------------------------------------------------------------
 
@@ -102,7 +112,7 @@ def compare(scene: Scene) -> Json:
 
 def speed(steps: int) -> Json:
     """Compare on four tiles of 96 voxels; with a trained network also in bfloat16, if the measurement takes it."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads())
     compile_ahead()
     scene = Scene((216, 180, 120), 32, 96, steps)
     found = {"float32": compare(scene)}
@@ -131,7 +141,7 @@ def peak_bytes() -> int:
 
 def memory(spacing: float | None, edge: int = 128) -> Json:
     """Return the peak of a prediction of 105 classes, and what others would need for it."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads())
     shape = (400, 512, 512)
     with tempfile.TemporaryDirectory() as folder:
         # Made in another process, so that what making it takes is not counted; it is read into memory here.
@@ -164,10 +174,12 @@ def memory(spacing: float | None, edge: int = 128) -> Json:
 
 def linear() -> Json:
     """Return seconds per million voxels for rising sizes."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads())
     found: Json = {}
     spec, network = spec_of(3, patch_size=(96, 96, 96)), light_network(2, 3)
     options = PredictOptions(device="cpu", overlap=OVERLAP)
+    # What is imported and compiled at the first use is not counted.
+    compile_ahead()
     for shape in ((100, 128, 128), (200, 256, 256), (300, 512, 512), (600, 512, 512)):
         volume = phantom(shape, (1.0, 1.0, 1.0))
         seconds, _ = seconds_of(lambda v=volume: labels_of(to_model_grid(v, spec), spec, network, options))
@@ -179,7 +191,7 @@ def linear() -> Json:
             "seconds_per_tile": seconds / len(plan.starts),
         }
         say(f"{shape}: {seconds:.1f} s, {1000 * seconds / len(plan.starts):.0f} ms per tile, {len(plan.starts)} tiles")
-    return found
+    return {"sizes": found}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -195,8 +207,8 @@ PARTS: dict[str, Callable[[], Json]] = {
 
 def run_part(name: str) -> Json:
     """Run a part in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    command = [sys.executable, __file__, "--part", name]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads())}
+    command = [sys.executable, __file__, "--part", name, "--clock", Clock.name]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -212,7 +224,7 @@ def summary(parts: Json) -> Json:
     if memories:
         found["peak_gb_above_image_105_classes"] = max(part["peak_gb_above_image"] for part in memories)
     if "linear" in parts:
-        times = [size["seconds_per_tile"] for size in parts["linear"].values()]
+        times = [size["seconds_per_tile"] for size in parts["linear"]["sizes"].values()]
         found["largest_over_smallest_time_per_tile"] = max(times) / min(times)
     return found
 
@@ -224,8 +236,10 @@ def main() -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=["speed", "memory", "linear"], default=["speed", "memory", "linear"]
     )
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="what seconds are of")
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    Clock.name = chosen.clock
     if chosen.part:
         with contextlib.redirect_stdout(sys.stderr):
             # Others print what is not JSON.
@@ -236,8 +250,9 @@ def main() -> None:
     parts = {}
     for name in names:
         say(f"-- {name}")
-        parts[name] = run_part(name)
-    figures = {"torch": torch.__version__, "cores": os.cpu_count()} | summary(parts) | parts
+        started = time.monotonic()
+        parts[name] = run_part(name) | {"seconds_of_part": time.monotonic() - started}
+    figures = {"torch": torch.__version__, "clock": Clock.name, "threads": threads()} | summary(parts) | parts
     print(json.dumps(figures, indent=1))
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

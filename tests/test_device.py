@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +85,16 @@ def test_a_gpu_is_described():
     before = device.memory_in_use("cuda:0")
     held = torch.zeros(2**20, device="cuda:0")
     assert device.memory_in_use("cuda:0") == before + 4 * held.numel()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc gives its heap back when asked")
+def test_freed_memory_goes_back_to_the_system():
+    # Too small to be returned at once, and what was asked for last keeps the heap from shrinking by itself.
+    blocks = [np.ones(100_000, np.uint8) for _ in range(1000)]
+    del blocks[:-1]
+    before = device.memory_in_use("cpu")
+    device.release_memory(torch.device("cpu"))
+    assert before - device.memory_in_use("cpu") > 50_000_000
 
 
 def test_importing_loads_no_torch():

@@ -8,7 +8,7 @@ memory as was allowed; the others wait in files. So memory grows neither with th
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 
 import torch
 
@@ -20,7 +20,7 @@ MARGIN_BYTES = 1 << 29
 """Margins in memory on the CPU; more wait in files."""
 ROOM_BYTES = 1 << 28
 """Memory of a block that is kept for the next; more would stand beside what the network needs."""
-KEPT_WEIGHTS = 32
+WEIGHT_BYTES = 1 << 26
 """Sums of weights that are kept, since most blocks have the same."""
 WORTH_COMPILING = 1 << 26
 """Logits of a volume from which compiled code, which takes a second to load, adds them up on the CPU."""
@@ -101,10 +101,13 @@ class Blender:
         self._next: Shape3 | None = next(self._waiting, None)
         self._computed: set[Shape3] = set()
         self._margins = Margins()
-        between_rows, between_layers = margins_of(plan, classes)
-        allowed = MARGIN_BYTES if margin_bytes is None else margin_bytes
-        self._store_layers = device.type == "cpu" and between_rows + between_layers > allowed
-        self._store_rows = device.type == "cpu" and between_rows > allowed
+        allowed = math.inf
+        if device.type == "cpu":
+            allowed = MARGIN_BYTES if margin_bytes is None else margin_bytes
+        # What is needed last goes first.
+        self._store_columns, self._store_rows, self._store_layers = (
+            size > allowed for size in accumulate(margins_of(plan, classes))
+        )
         self._weights: dict[tuple[tuple[int, ...], tuple[Shape3, ...]], torch.Tensor] = {}
         self._halo, self._memory = halo or (0, 0, 0), torch.empty(0, device=device)
         self._compiled = device.type == "cpu" and classes * math.prod(plan.shape) >= WORTH_COMPILING
@@ -239,9 +242,9 @@ class Blender:
         touching = (line.touching[n] for line, n in zip(self._lines, place, strict=True))
         tiles = tuple((z - a, y - b, x - c) for a, b, c in product(*touching) if (a, b, c) in self._computed)
         if (shape, tiles) not in self._weights:
-            if len(self._weights) >= KEPT_WEIGHTS:
-                self._weights.clear()
             total = torch.zeros(shape, device=self._device)
+            if sum(kept.nbytes for kept in self._weights.values()) + total.nbytes > WEIGHT_BYTES:
+                self._weights.clear()
             for tile in tiles:
                 part = self._weight[tuple(slice(a, a + size) for a, size in zip(tile, shape, strict=True))]
                 total[tuple(slice(0, size) for size in part.shape)] += part
@@ -249,8 +252,12 @@ class Blender:
         return self._weights[shape, tiles]
 
     def _store(self, place: Shape3, interval: Interval) -> None:
-        """Store what later layers and rows of tiles need of a stretch of z."""
+        """Store what later layers, rows and columns of tiles need of a stretch of z."""
         z, y, x = place
+        if self._store_columns:
+            after = [i for i in self._x.intervals[x] if i.start >= self._x.stops[x]]
+            for cell in product((interval,), self._y.intervals[y], after):
+                self._margins.settle(cell)
         if self._store_layers and interval.start >= self._z.stops[z]:
             for cell in product((interval,), self._y.blocks[y], self._x.blocks[x]):
                 self._margins.settle(cell)

@@ -111,11 +111,13 @@ class Margins:
         self.free(sums)
 
 
-def margins_of(plan: "TilePlan", classes: int) -> tuple[int, int]:
-    """Return the bytes that tiles share with later rows, and with later layers of rows."""
+def margins_of(plan: "TilePlan", classes: int) -> tuple[int, int, int]:
+    """Return the bytes that tiles share with the next in their row, with later rows, and with later layers of rows."""
     _, height, width = plan.padded_shape
-    z, y, _ = (Line(*line) for line in zip(plan.lines, plan.tile, plan.padded_shape, strict=True))
+    z, y, x = (Line(*line) for line in zip(plan.lines, plan.tile, plan.padded_shape, strict=True))
+    depth, rows, _ = plan.tile
     return (
-        4 * classes * plan.tile[0] * y.most_shared * width,
+        4 * classes * depth * rows * x.most_shared,
+        4 * classes * depth * y.most_shared * width,
         4 * classes * z.most_shared * height * width,
     )

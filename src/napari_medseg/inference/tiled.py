@@ -71,7 +71,9 @@ class Image:
         resampling = None
         if grid.resampled and grid.geometry is not None and grid.placement.native is not None:
             resampling = Resampling(grid.geometry, grid.placement.native, rule.nearest)
-        region = None if options.region is None else region_mask(options.region, grid.placement.shape)
+        region = (
+            None if options.region is None else region_mask(options.region, grid.placement.shape, grid.placement.own)
+        )
         return cls(grid, spec, network, options, rule, resampling, region)
 
     def plan(self, tile: Shape3) -> TilePlan:
@@ -160,6 +162,8 @@ def _attempt(image: Image, room: Room, control: Control) -> Generator[Event, Non
     if plan.starts:
         recipe = yield from _choose(job, image.options)
     decoder = Decoder(image.spec, image.grid.placement, image.options.probabilities, image.options.uncertainty)
+    # What reading and resampling the image took would otherwise stand beside what the network needs.
+    release_memory(torch.device("cpu"))
     with cooked(job, recipe) as run:
         blender = _blender(image, plan, run.device, room.sums_on_cpu)
         parts = image.parts(plan)

@@ -157,7 +157,8 @@ class _Run:
         present = dict(self._client.nthreads())
         lost = len(self._workers.keys() - present.keys())
         if lost:
-            yield Note(f"{lost} workers were lost; their cases are given to others.", "warning")
+            workers = "A worker was" if lost == 1 else f"{lost} workers were"
+            yield Note(f"{workers} lost; what was not finished goes to others.", "warning")
         if not present and self._workers:
             yield Note("No worker is left; waiting for new ones.", "warning")
         self._workers = present

@@ -119,8 +119,10 @@ def _bundle(found: Source, choice: AddOptions) -> Generator[Event, None, Bundle]
     except TrustError as refusal:
         if not choice.trust:
             raise
-        trust(refusal.digest, refusal.name)
-        yield Note(f"{refusal.name} may run from now on.")
+        # The name under which the user will look for it, to take trust back.
+        name = choice.name or refusal.name
+        trust(refusal.digest, name)
+        yield Note(f"{name} may run from now on.")
     return _read(found, choice)
 
 

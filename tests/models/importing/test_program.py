@@ -11,7 +11,7 @@ from napari_medseg.errors import BundleError, ConfigError, TrustError
 from napari_medseg.inference import PredictOptions, predict
 from napari_medseg.models import AddOptions, Bundle, ModelSpec, add, import_program, library
 from napari_medseg.models.program import program_kind
-from napari_medseg.models.trust import digest_of, distrust, trust
+from napari_medseg.models.trust import digest_of, distrust, trust, trusted
 from napari_medseg.prediction import LabelClass
 from napari_medseg.volume import Geometry, Volume
 
@@ -104,6 +104,7 @@ def test_a_program_is_added_with_a_sidecar_or_settings(tmp_path):
     assert library() == []
     bundle = add(path, AddOptions(spec=fields, trust=True, name="Sides"))
     assert (bundle.spec.name, [c.name for c in bundle.spec.classes]) == ("Sides", ["background", "left", "right"])
+    assert [entry.name for entry in trusted()] == ["Sides"]
     (tmp_path / "net.json").write_text('{"patch_size": [8, 8, 8], "spacing": [2, 2, 2], "classes": ["0", "1", "2"]}')
     assert add(path).spec.spacing == (2.0, 2.0, 2.0)
     assert add(path, AddOptions(spec={"spacing": [1, 1, 1]})).spec.spacing == (1.0, 1.0, 1.0)
