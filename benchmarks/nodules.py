@@ -14,6 +14,8 @@ import csv
 import json
 import logging
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -216,14 +218,16 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def quick_model(folder: Path, device: str) -> Bundle:
-    """Return a model that learnt for a few seconds: its memory is that of any other."""
+def quick_model(folder: Path, device: str) -> None:
+    """Write a model that learnt for a few seconds: its memory is that of any other.
+
+    In a process of its own, as memory that a training has had would hide what the search needs.
+    """
     config = DetectionConfig(minutes=None, epochs=2, hold_out=0, device=device)
     *_, made = create_detection(folder / "run", write_set(folder / "train", range(2)), config)
     assert isinstance(made, Finished)
     for _event in train(made.result):  # type: ignore[arg-type]
         pass
-    return Bundle.load(folder / "run" / "bundle")
 
 
 def main(words: list[str]) -> None:
@@ -248,8 +252,11 @@ def main(words: list[str]) -> None:
         if arguments.memory is None:
             found: dict[str, Any] = one_run(Path(folder), arguments)
         else:
-            known, device = arguments.memory, arguments.device
-            found = memory(Bundle.load(Path(known)) if known else quick_model(Path(folder), device), device)
+            if not arguments.memory:
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    pool.submit(quick_model, Path(folder), arguments.device).result()
+            model = Path(arguments.memory or Path(folder) / "run" / "bundle")
+            found = memory(Bundle.load(model), arguments.device)
     log.info("%s", json.dumps(found, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))

@@ -85,10 +85,10 @@ def test_a_mosaic_keeps_boxes_on_their_things():
     for seed in range(3):
         values, edges, labels, masks = mosaic(parts, (80, 80), Change(), False, np.random.default_rng(seed))
         assert (len(labels), masks) == (4, None)
-        for top, left, bottom, right in edges.int().tolist():
-            assert (bottom - top, right - left) == (6, 5)
-            assert values[0, top:bottom, left:right].min() > 0.99
+        torch.testing.assert_close(edges[:, 2:] - edges[:, :2], torch.tensor([[6.0, 5]] * 4))
         assert float(values.sum()) == pytest.approx(4 * 30, abs=0.1)
+        for (top, left), (bottom, right) in zip(edges[:, :2].floor().int(), edges[:, 2:].ceil().int(), strict=True):
+            assert float(values[0, top:bottom, left:right].sum()) == pytest.approx(30, abs=0.01)
 
 
 def test_where_the_parts_of_a_mosaic_meet():

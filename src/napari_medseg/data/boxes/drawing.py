@@ -84,6 +84,30 @@ def on_slice(edges: NDArray[np.floating], index: int) -> NDArray[np.bool_]:
     return np.asarray((edges[:, 0, 0] < index + 1) & (edges[:, 1, 0] > index))
 
 
+def smallest_at(edges: NDArray[np.floating], place: Sequence[float]) -> int | None:
+    """Return the number of the smallest of (n, 2, axes) boxes that holds a place; None where there is none.
+
+    Parameters
+    ----------
+    edges : (n, 2, axes) array
+        As of `napari_medseg.prediction.Boxes`.
+    place : sequence of float
+        In voxel indices, as a viewer tells them: a voxel's centre is at its index.
+
+    Examples
+    --------
+    >>> boxes = np.array([[[0, 0], [9, 9]], [[2, 2], [5, 5]]])
+    >>> smallest_at(boxes, (4.4, 4.4)), smallest_at(boxes, (4.6, 4.4)), smallest_at(boxes, (-0.6, 0))
+    (1, 0, None)
+    """
+    if not len(edges):
+        return None
+    point = np.asarray(place, np.float64)[-edges.shape[2] :] + 0.5
+    inside = ((edges[:, 0] <= point) & (point < edges[:, 1])).all(axis=1)
+    sizes = np.where(inside, np.prod(edges[:, 1] - edges[:, 0], axis=1), np.inf)
+    return int(sizes.argmin()) if inside.any() else None
+
+
 def _around(box: NDArray[np.float64]) -> NDArray[np.float64]:
     (top, left), (bottom, right) = box
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])

@@ -20,6 +20,7 @@ from napari_medseg.inference.detection.options import DetectOptions
 from napari_medseg.inference.detection.tiles import Tile, tiles_of
 from napari_medseg.inference.detection.views import View, view_of
 from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.nets.detectors.regions import RegionDetector
 from napari_medseg.models.registry import network_def
 from napari_medseg.prediction import Boxes, Prediction
 from napari_medseg.progress import Control, Event, Finished, Note, Progress, with_time_left
@@ -107,7 +108,8 @@ def boxes_in(
     overlap = [max(round(LEAST_OVERLAP * n), min(round(r), n // 2)) for n, r in zip(tile, _reach(spec), strict=True)]
     tiles = tiles_of(view.shape, tile, overlap)
     parts = [Boxes.none(spec.dims, spec.classes)]
-    dtype = compute_dtype(options.precision, device)
+    # R-CNNs compute in float32.
+    dtype = torch.float32 if isinstance(network, RegionDetector) else compute_dtype(options.precision, device)
     for number, part in enumerate(tiles):
         control.checkpoint()
         if len(tiles) > 1:

@@ -9,22 +9,26 @@ from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QSlider, QWidget
 
+from napari_medseg.data.boxes.drawing import smallest_at
 from napari_medseg.data.boxes.review import Review
 from napari_medseg.errors import DataError, MedsegError
 from napari_medseg.ui.boxes_files import open_boxes, save_boxes
 from napari_medseg.ui.layers import go_to, image_volume
-from napari_medseg.ui.layers.boxes import NUMBER, boxes_as_labels, remove_boxes, show_boxes, show_for_dimensions
+from napari_medseg.ui.layers.boxes import boxes_as_labels, remove_boxes, show_boxes, show_for_dimensions
 from napari_medseg.ui.widgets.box_table import BoxTable
 from napari_medseg.ui.widgets.class_menu import ClassMenu
 from napari_medseg.ui.widgets.drawn_boxes import DrawnBoxes
 from napari_medseg.ui.widgets.section import SPACING, beside, rows, stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from napari.utils.events import Event
     from napari.viewer import Viewer
 
 PER_CENT = 100
+PAN = "pan_zoom"
+"""Mode of a layer in which a click has no other meaning."""
 FIRST_THRESHOLD = 30
 """Per cent: scores below it are mostly false on a new image."""
 FILES = "Table (*.csv);;COCO (*.json);;DICOM report (*.dcm);;LUNA16 table in mm (*.luna.csv)"
@@ -133,8 +137,6 @@ class ReviewPane(QWidget):
         try:
             boxes = review.boxes.chosen(np.array(numbers, np.int64))
             self._layers = show_boxes(self._viewer, image, boxes, numbers, self._picked)
-            for layer in self._layers:
-                layer.mouse_drag_callbacks.append(self._on_click)
         except MedsegError as error:
             remove_boxes(self._viewer, image)
             self.failed.emit(error)
@@ -226,14 +228,19 @@ class ReviewPane(QWidget):
         last = max((order.index(number) for number in numbers if number in order), default=-1)
         return next((number for number in order[last + 1 :] if number not in numbers), None)
 
-    def _on_click(self, layer: Shapes, event: object) -> None:
-        """Pick the box that is clicked on the canvas."""
-        hit = layer.get_value(event.position, view_direction=event.view_direction,  # type: ignore[attr-defined]
-                              dims_displayed=event.dims_displayed, world=True)  # type: ignore[attr-defined]  # fmt: skip
-        if hit is not None and hit[0] is not None:
-            number = int(layer.features[NUMBER].iloc[hit[0]])
-            self.table.select({number})
-            self.pick(number)
+    def _on_click(self, _viewer: object, event: "Event") -> "Iterator[None]":
+        """Pick the box that is clicked on a slice; a drag only moves the view."""
+        yield
+        if event.type == "mouse_move" or getattr(self._viewer.layers.selection.active, "mode", PAN) != PAN:
+            return
+        review, image, numbers = self.review, self._image, self.shown_numbers()
+        if review is None or image is None or image not in self._viewer.layers or self._viewer.dims.ndisplay == 3:
+            return
+        hit = smallest_at(review.boxes.edges[numbers], image.world_to_data(event.position))
+        if hit is not None:
+            self.table.select({numbers[hit]})
+            self.table.setFocus()
+            self.pick(numbers[hit])
 
     def _on_dimensions(self, _event: object = None) -> None:
         show_for_dimensions(self._viewer, [layer for layer in self._layers if layer in self._viewer.layers])
@@ -277,6 +284,7 @@ class ReviewPane(QWidget):
         self.save_button.clicked.connect(self._on_save)
         self.labels_button.clicked.connect(self.to_labels)
         self._viewer.dims.events.ndisplay.connect(self._on_dimensions)
+        self._viewer.mouse_drag_callbacks.append(self._on_click)
 
 
 def _button(words: str, tooltip: str, owner: QWidget) -> QPushButton:
