@@ -22,14 +22,23 @@ METHODS = ("superresolution", "denoise", *TITLES)
 """What can be done without a trained model."""
 
 
-class FinerOptions(BaseModel):
-    """How to make an image finer."""
+class ModelOptions(BaseModel):
+    """How to apply any network that gives images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     views: Annotated[int, Field(ge=1, le=8)] | None = None
     """Ways of mirroring that are averaged, up to eight for networks of volumes and four for those of planes; how far
     their answers are apart is the map of uncertainty. None takes as many as the image is small."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Precision = "auto"
+    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
+
+
+class FinerOptions(ModelOptions):
+    """How to make an image finer."""
+
     consistency: bool = True
     """Whether the result is corrected so that thick slices computed from it are the given ones."""
     factor: Annotated[float, Field(gt=1, le=4)] | None = None
@@ -37,43 +46,21 @@ class FinerOptions(BaseModel):
     default."""
     thick: Annotated[int, Field(ge=0, le=2)] | None = None
     """For a model of planes: array axis across the slices; None takes the one with the largest spacing."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
 
 
-class CleanerOptions(BaseModel):
+class CleanerOptions(ModelOptions):
     """How to apply a network that cleans."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    views: Annotated[int, Field(ge=1, le=8)] | None = None
-    """Ways of mirroring that are averaged, up to four; how far their answers are apart is the map of uncertainty. None
-    takes as many as the image is small."""
     level: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation of the noise in the image's unit; None estimates it."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
 
 
-class SharperOptions(BaseModel):
+class SharperOptions(ModelOptions):
     """How to apply a network that undoes a blur."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    views: Annotated[int, Field(ge=1, le=8)] | None = None
-    """Ways of mirroring that are averaged; how far their answers are apart is the map of uncertainty. None takes as
-    many as the image is small."""
     blur_mm: Annotated[float, Field(gt=0)] | None = None
     """Full width at half maximum of the blur in mm, or in pixels for images without geometry. None: what the model
     learned to undo."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Precision = "auto"
-    """Number format of the network's arithmetic; ``auto`` takes bfloat16 where the processor computes in it."""
 
 
 class ClassicalOptions(BaseModel):
