@@ -5,6 +5,7 @@ import torch
 
 from napari_medseg.errors import BundleError
 from napari_medseg.models import Bundle, ModelSpec, build, ensemble, install
+from napari_medseg.models.ensemble import trainable
 from napari_medseg.models.pipeline import Parts
 from napari_medseg.prediction import LabelClass
 
@@ -33,6 +34,29 @@ def test_an_ensemble_survives_the_disk_with_its_members(tmp_path):
     assert install(loaded).path == install(made).path
     with pytest.raises(BundleError, match="is not one network"):
         loaded.network()
+
+
+def test_the_weights_are_those_of_all_members():
+    made = ensemble("both", [member(0), member(1)])
+    own = [each.state_dict() for each in made.members]
+    weights = made.state_dict()
+    assert len(weights) == len(own[0]) + len(own[1])
+    assert all(torch.equal(value, own[int(name[0])][name[2:]]) for name, value in weights.items())
+
+
+def test_the_first_network_of_an_ensemble_is_trained_further(tmp_path):
+    saved = ensemble("both", [member(0), member(1)]).save(tmp_path / "both")
+    assert trainable(saved).path == tmp_path / "both" / "members" / "00"
+    one = member(3)
+    assert trainable(one) is one
+    odd = ensemble("odd", [member(0), member(1)])
+    programs = tuple(
+        Bundle(each.spec.model_copy(update={"architecture": "torchscript"}), each.weights) for each in odd.members
+    )
+    other = Bundle(odd.spec, b"", None, (programs[0], odd.members[1]))
+    assert trainable(other) is odd.members[1]
+    none = Bundle(odd.spec, b"", None, programs)
+    assert trainable(none) is none
 
 
 def test_another_order_or_member_is_another_model():

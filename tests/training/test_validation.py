@@ -13,7 +13,7 @@ from napari_medseg.progress import Control
 from napari_medseg.tasks import task_named
 from napari_medseg.training import RunFolder, TrainConfig
 from napari_medseg.training.prepare import LoadedCase, load_case
-from napari_medseg.training.validation import Score, Validator
+from napari_medseg.training.validation import Score, Validator, places
 
 TASK = task_named("segmentation")
 
@@ -51,6 +51,40 @@ def test_scores_are_those_of_the_whole_prediction(
             dice = 2 * (predicted & reference).sum() / (predicted.sum() + reference.sum())
             assert score.dice[c.name] == pytest.approx(dice)
     assert score.voxels == held_out.masks["head"].sum()
+
+
+def test_the_mean_with_another_model_is_scored_beside_the_network(
+    prepared: tuple[LoadedCase, ModelSpec, TrainConfig, nn.Module],
+) -> None:
+    case, spec, config, network = prepared
+    held_out = hold_out([case.sample], 0.3, seed=0)
+    mask = held_out.masks["head"]
+    validator = Validator([case], held_out, spec, TASK, config)
+    alone = validator.score(network)
+    assert alone is not None
+    assert alone.blended is None
+    assert alone.mean < 0.9
+
+    # who does not know changes nothing, and who is always certain and right makes everything right
+    shape = (len(spec.classes), int(mask.sum()))
+    unsure = validator.score(network, {"head": np.full(shape, 1 / len(spec.classes), np.float32)})
+    truth = np.eye(len(spec.classes), dtype=np.float32)[case.sample.target[mask]].T
+    sure = validator.score(network, {"head": truth})
+    assert unsure is not None
+    assert unsure.blended == alone == unsure
+    assert sure is not None
+    assert sure == alone
+    assert sure.blended is not None
+    assert sure.blended.mean == 1.0
+
+
+def test_voxels_of_a_box_are_found_in_the_list_of_all() -> None:
+    mask = np.random.default_rng(0).random((5, 6, 7)) < 0.4
+    box = (slice(1, 4), slice(0, 3), slice(2, 7))
+    voxels = np.flatnonzero(mask)
+    assert (
+        voxels[places(voxels, mask, box)].tolist() == np.arange(mask.size).reshape(mask.shape)[box][mask[box]].tolist()
+    )
 
 
 def test_nothing_held_out_gives_no_score(prepared: tuple[LoadedCase, ModelSpec, TrainConfig, nn.Module]) -> None:

@@ -19,9 +19,11 @@ from napari_medseg.data.label_array import label_array
 from napari_medseg.data.sample import Scheme
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.io import read
+from napari_medseg.io.case_names import same_names
 from napari_medseg.io.named import by_stem
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.design import Design, design_spec
+from napari_medseg.models.ensemble import trainable
 from napari_medseg.models.retarget import fine_tuned_spec
 from napari_medseg.models.versions import place_of
 from napari_medseg.training import Case, TrainConfig, create_run
@@ -89,7 +91,7 @@ class Request:
         ]
         classes = _renamed(_classes(found, known, scheme), class_names(self.names))
         spec = self._spec(self.keep or folder.resolve().name, cases, design, classes)
-        init = None if self.init is None else find_model(self.init).path
+        init = None if self.init is None else trainable(find_model(self.init)).path
         create_run(folder, spec, cases, config, init, place_of(self.keep) if self.keep else None)
         return notes
 
@@ -114,7 +116,7 @@ class Request:
             images = [_image(case.image) for case in cases[:LOOK_AT]]
             channels = max(_channels(image) for image in images)
             return design_spec(name, images[0], list(classes.values()), design, channels)
-        start = find_model(self.init).spec
+        start = trainable(find_model(self.init)).spec
         known = {entry.value: entry for entry in start.foreground}
         told = class_names(self.names)
         merged = {value: entry if value in told else known.get(value, entry) for value, entry in classes.items()}
@@ -128,7 +130,9 @@ class Request:
 
 def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Return image and labels by case name: all label maps that were chosen, each with its image."""
-    known, wanted = by_stem(images), chosen(by_stem(labels), cases, labels)
+    pictures = by_stem(images)
+    known, drawn, ends = same_names(pictures, by_stem(labels))
+    wanted = chosen(drawn, cases, labels, ends)
     missing = [path.name for name, path in wanted.items() if name not in known]
     if missing:
         raise DataError(
@@ -136,8 +140,13 @@ def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tup
             f"{missing[0]}.",
             "Give each label map the name of its image.",
         )
-    surplus = len(known) - len(wanted) if cases is None else 0
-    notes = [f"{surplus} of {len(known)} images have no labels and are left out."] if surplus else []
+    surplus = len(pictures) - len(wanted) if cases is None else 0
+    notes = [f"{surplus} of {len(pictures)} images have no labels and are left out."] if surplus else []
+    if any(ends):
+        told = (
+            f"those of the {what} end in {end}" for what, end in zip(("images", "labels"), ends, strict=True) if end
+        )
+        notes.append(f"Names are compared without their ends: {', '.join(told)}.")
     return {name: (known[name], wanted[name]) for name in wanted}, notes
 
 

@@ -73,15 +73,27 @@ def answer_slice(
     SliceAnswer
         Of the slice ``image[..., index, ...]``.
     """
+    return answer_of(slice_logits(network, grid, spec, place, precision, overlap), grid, spec, place[0])
+
+
+def slice_logits(
+    network: nn.Module,
+    grid: ModelGrid,
+    spec: ModelSpec,
+    place: tuple[int, int],
+    precision: Precision = "float32",
+    overlap: float = OVERLAP,
+) -> torch.Tensor:
+    """Return the (class, z, y, x) logits that `answer_of` takes; the parameters are those of `answer_slice`."""
     across, position = grid.placement.grid_slice(*place)
     weights = _weights(grid)
     if weights is not None:
         position = round(float(weights[across].lower[position] + weights[across].weight[position]))
-    logits = _slice_logits(network, grid, spec, (across, position), precision, overlap)
+    logits = _grid_logits(network, grid, spec, (across, position), precision, overlap)
     if weights is not None:
         for kept in sorted({0, 1, 2} - {across}):
             logits = weights[kept].along(logits.double(), kept + 1).float()
-    return answer_of(logits, grid, spec, place[0])
+    return logits
 
 
 def answer_of(logits: torch.Tensor, grid: ModelGrid, spec: ModelSpec, axis: int) -> SliceAnswer:
@@ -109,7 +121,7 @@ def answer_of(logits: torch.Tensor, grid: ModelGrid, spec: ModelSpec, axis: int)
     return SliceAnswer(np.ascontiguousarray(labels), np.ascontiguousarray(unsure))
 
 
-def _slice_logits(
+def _grid_logits(
     network: nn.Module, grid: ModelGrid, spec: ModelSpec, place: tuple[int, int], precision: Precision, overlap: float
 ) -> torch.Tensor:
     """Return the (class, z, y, x) logits of a place on the grid, with one voxel across it."""

@@ -116,13 +116,16 @@ class Bundle:
         return digest.hexdigest()
 
     def state_dict(self) -> "dict[str, torch.Tensor]":
-        """Return the weights, on the CPU.
+        """Return the weights, on the CPU; of several models each one's, with its number before the names.
 
         Raises
         ------
         BundleError
             If the file is damaged, or holds anything but tensors.
         """
+        if self.members:
+            weights = (member.state_dict().items() for member in self.members)
+            return {f"{number}.{name}": value for number, each in enumerate(weights) for name, value in each}
         with self._open_weights() as file:
             return read_state_dict(file, self.path.name if self.path else self.spec.name)
 

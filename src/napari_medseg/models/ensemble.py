@@ -7,6 +7,7 @@ from napari_medseg.models.bundle import Bundle
 from napari_medseg.models.family import SEVERAL
 from napari_medseg.models.library import library_folder
 from napari_medseg.models.pipeline import Ensemble, MonaiConfig, Parts
+from napari_medseg.models.retarget import is_trainable
 from napari_medseg.models.spec import ModelSpec
 
 
@@ -57,6 +58,16 @@ def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
         training_data=tuple(sorted({digest for member in members for digest in member.spec.training_data})),
     )
     return Bundle(spec, b"", None, tuple(members))
+
+
+def trainable(bundle: Bundle) -> Bundle:
+    """Return what goes on when a model is trained further: of an ensemble the first member that can, else the model.
+
+    Of a network and the pixel classifier that taught it, that is the network.
+    """
+    if not isinstance(bundle.spec.pipeline, Ensemble):
+        return bundle
+    return next((member for member in bundle.members if is_trainable(member.spec)), bundle)
 
 
 def keep(bundle: Bundle) -> Bundle:

@@ -47,13 +47,18 @@ def fine_tuned_spec(start: ModelSpec, name: str, classes: Sequence[LabelClass]) 
     )
 
 
+def is_trainable(spec: ModelSpec) -> bool:
+    """Return whether a model for segmentation is one network, which can be trained further."""
+    return spec.task == "segmentation" and is_registered(spec) and isinstance(spec.pipeline, NnUNet | None)
+
+
 def check_trainable(spec: ModelSpec) -> None:
     """Raise `ConfigError` unless a segmentation of this kind can be trained."""
     if spec.task != "segmentation":
         raise ConfigError(
             f"{spec.name} is a model for {spec.task}; this trains a segmentation.", "Start from another model."
         )
-    if not is_registered(spec) or not isinstance(spec.pipeline, NnUNet | None):
+    if not is_trainable(spec):
         raise ConfigError(
             f"{spec.name} cannot be trained further: it is of the kind '{title(spec)}'.",
             "Start from a model that is one network, such as one that was trained here, or from scratch.",

@@ -34,6 +34,8 @@ class State:
     """Training time, pauses left out."""
     best_score: float = -1.0
     """Highest mean Dice so far."""
+    blend_score: float = -1.0
+    """Mean Dice of the best weights and the sketch together; -1 without a sketch."""
     stale: int = 0
     """Scores since then."""
 

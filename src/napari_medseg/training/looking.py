@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import nn
 
 from napari_medseg.device import Precision
-from napari_medseg.inference.preview import UTMOST, SliceAnswer, answer_slice
+from napari_medseg.inference.preview import UTMOST, SliceAnswer, answer_of, answer_slice, slice_logits
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.configs import OVERLAP
+from napari_medseg.models.nets.sketch import LEAST_PROBABILITY
+from napari_medseg.training.choosing import Winner
 from napari_medseg.training.messages import LookAround
 from napari_medseg.training.prepare import LoadedCase
-from napari_medseg.training.sketch.plane import answer_plane
+from napari_medseg.training.sketch.plane import plane_logits
 from napari_medseg.training.sketch.teaching import Teaching
 
 SURVEY_SHARE = 0.1
@@ -79,22 +81,34 @@ class Onlooker:
     _seconds: float = 0.0
     """That the network took for the last slice."""
 
-    def network_says(self, case: LoadedCase, place: tuple[int, int], overlap: float = OVERLAP) -> SliceAnswer:
-        """Return what the network says of a slice, by axis and index of the image's own array."""
+    def says(self, who: Winner, number: int, case: LoadedCase, place: tuple[int, int]) -> SliceAnswer:
+        """Return what a model, or both together, say of a slice that the user looks at.
 
+        Parameters
+        ----------
+        who : {"network", "sketch", "blend"}
+            The network where there is no pixel classifier.
+        number : int
+            Of the image.
+        case : LoadedCase
+            The image.
+        place : tuple of int
+            Axis and index of the slice in the image's own array.
+        """
+        if who == "network" or self.teaching is None:
+            return self._network_says(case, place)
+        plane = self._plane(self.teaching, number, case, place, keep=True)
+        if who == "blend":
+            plane = _mean(plane, slice_logits(self.network, case.grid, self.spec, place, self.precision))
+        return answer_of(plane, case.grid, self.spec, place[0])
+
+    def _network_says(self, case: LoadedCase, place: tuple[int, int]) -> SliceAnswer:
         def answer(place: tuple[int, int]) -> SliceAnswer:
-            return answer_slice(self.network, case.grid, self.spec, place, self.precision, overlap)
+            return answer_slice(self.network, case.grid, self.spec, place, self.precision)
 
-        started = time.monotonic()
-        found = answer(place) if case.part is None else case.part.slice_of(place, answer)
-        self._seconds = time.monotonic() - started
-        return found
+        return answer(place) if case.part is None else case.part.slice_of(place, answer)
 
-    def sketch_says(self, teaching: Teaching, number: int, case: LoadedCase, place: tuple[int, int]) -> SliceAnswer:
-        """Return what the pixel classifier says of a slice of image `number`."""
-        return answer_plane(teaching.network, teaching.features[number], case.grid, teaching.spec, place)
-
-    def survey(self, number: int, case: LoadedCase, place: tuple[int, int], by_sketch: bool) -> SliceAnswer:
+    def survey(self, number: int, case: LoadedCase, place: tuple[int, int], by: Winner) -> SliceAnswer:
         """Return what the better model says of a slice, in doubt also where the other one disagrees.
 
         Parameters
@@ -105,15 +119,29 @@ class Onlooker:
             The image.
         place : tuple of int
             Axis and index of the slice.
-        by_sketch : bool
-            Whether the pixel classifier is the better one.
+        by : {"network", "sketch", "blend"}
+            Which is the best one.
         """
         if self.teaching is None:
-            return self.network_says(case, place, overlap=0.0)
-        teaching = self.teaching
-        plane = answer_plane(teaching.network, teaching.features[number], case.grid, teaching.spec, place, keep=False)
+            return self._network_says(case, place)
+        plane = self._plane(self.teaching, number, case, place, keep=False)
+        sketch = answer_of(plane, case.grid, self.spec, place[0])
         if self._seconds > SLOW_SECONDS:
-            return plane
-        network = self.network_says(case, place, overlap=0.0)
-        best = plane if by_sketch else network
-        return SliceAnswer(best.labels, np.where(plane.labels != network.labels, np.uint8(UTMOST), best.doubt))
+            return sketch
+        started = time.monotonic()
+        logits = slice_logits(self.network, case.grid, self.spec, place, self.precision, overlap=0.0)
+        self._seconds = time.monotonic() - started
+        network = answer_of(logits, case.grid, self.spec, place[0])
+        best = {"network": network, "sketch": sketch}.get(by)
+        if best is None:
+            best = answer_of(_mean(plane, logits), case.grid, self.spec, place[0])
+        return SliceAnswer(best.labels, np.where(sketch.labels != network.labels, np.uint8(UTMOST), best.doubt))
+
+    @staticmethod
+    def _plane(teaching: Teaching, number: int, case: LoadedCase, place: tuple[int, int], keep: bool) -> torch.Tensor:
+        return plane_logits(teaching.network, teaching.features[number], case.grid, teaching.spec, place, keep)
+
+
+def _mean(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return logits of the mean of the probabilities that two (class, z, y, x) logits give."""
+    return ((one.float().softmax(dim=0) + other.float().softmax(dim=0)) / 2).clamp_min(LEAST_PROBABILITY).log()

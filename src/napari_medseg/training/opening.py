@@ -5,6 +5,7 @@ from collections.abc import Generator
 
 from napari_medseg import processes
 from napari_medseg.data.augment import Augmentation
+from napari_medseg.data.order import ordered_axes
 from napari_medseg.data.split import HeldOut, hold_out
 from napari_medseg.device import choose, compute_dtype
 from napari_medseg.inference.tiled import tile_of
@@ -61,7 +62,9 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         yield from (Note(text, "warning") for text in cases[-1].grid.notes)
     held_out = _held_out(run, cases, config, resume)
     samples = [case.sample for case in cases]
-    augmentation = Augmentation(flip_axes(spec, train), train.geometry, train.intensity)
+    ordered = ordered_axes([sample.target for sample in samples], len(spec.classes))
+    mirrored = tuple(axis for axis in flip_axes(spec, train) if axis not in ordered)
+    augmentation = Augmentation(mirrored, train.geometry, train.intensity)
     targets = [held_out.training_target(sample) for sample in samples]
     teaching, started = None, time.monotonic()
     if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):

@@ -15,6 +15,7 @@ from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Save
 from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
+from napari_medseg.training.choosing import Winner, reason, winner
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
@@ -108,10 +109,16 @@ class Session:
         return max(self.state.step + 1, TIMED_STEPS + 1, int(60 * (self.config.minutes or 0) / max(each, 1e-6)))
 
     @property
-    def teacher_is_better(self) -> bool:
-        """Whether the pixel classifier scored higher on the held-out voxels than the network did so far."""
-        score = self.teaching.score if self.teaching is not None else None
-        return score is not None and score.mean > self.state.best_score
+    def shown(self) -> Winner:
+        """What scored highest on the held-out voxels so far: that is what the user sees."""
+        if self.teaching is None:
+            return "network"
+        return winner(self.sketch_score, self.state.best_score, self.state.blend_score)
+
+    @property
+    def sketch_score(self) -> float | None:
+        """Mean Dice of the pixel classifier on the held-out voxels; None without one, or if nothing is held out."""
+        return self.teaching.score.mean if self.teaching is not None and self.teaching.score is not None else None
 
     def listen(self, control: Control) -> Iterator[Event]:
         """Read the user's messages, wait while paused, raise `Cancelled` once cancelled."""
@@ -180,7 +187,7 @@ class Session:
         if not due or not self._loss_steps:
             return
         started = time.monotonic()
-        score = self.validator.score(self.learner.network)
+        score = self.validator.score(self.learner.network, self.teaching.says if self.teaching else None)
         self._validation_seconds = time.monotonic() - started
         mean_loss = float(self._loss_sum) / max(self._loss_steps, 1)
         self._check_finite(mean_loss, self.config.learning_rate)
@@ -191,6 +198,7 @@ class Session:
             self.state.stale = 0 if score.mean > self.state.best_score else self.state.stale + 1
         if score is not None and best:
             self.state.best_score = max(self.state.best_score, score.mean)
+            self.state.blend_score = score.blended.mean if score.blended else -1.0
             save_best(self.run.best, self.learner.network, step, score.dice)
         yield EpochEnd(step, mean_loss, score.dice if score else None, best, self.clock.seconds)
         if best:
@@ -202,7 +210,8 @@ class Session:
         """Return the score of some weights on more of what is held out; the network has them then."""
         self.learner.network.load_state_dict(dict(weights))
         task, steps = task_named(self.spec.task), max(self.state.step // 2, self.config.validate_every, FINAL_STEPS)
-        return Validator(self.cases, self.held_out, self.spec, task, self.config, steps).score(self.learner.network)
+        validator = Validator(self.cases, self.held_out, self.spec, task, self.config, steps)
+        return validator.score(self.learner.network, self.teaching.says if self.teaching else None)
 
     def measure(self, score: Score | None) -> Measurement:
         """Return what a score is worth."""
@@ -250,8 +259,7 @@ class Session:
         if asked is None or number is None:
             return
         for index in self.around.slices():
-            by_sketch = self.teacher_is_better
-            found = self._onlooker.survey(number, self.cases[number], (asked.axis, index), by_sketch)
+            found = self._onlooker.survey(number, self.cases[number], (asked.axis, index), self.shown)
             yield Surveyed(asked.sample, asked.axis, index, found.labels, self.state.step, found.doubt)
 
     def _look_around(self, message: LookAround) -> None:
@@ -261,19 +269,13 @@ class Session:
             self.around.ask(message, shape[message.axis] if message.axis < len(shape) else 0)
 
     def _answer(self, number: int, place: tuple[int, int]) -> tuple[SliceAnswer, str]:
-        """Return what the better model says of a slice, and which one that is and why."""
-        case, teaching = self.cases[number], self.teaching
-        best = f"{max(self.state.best_score, 0):.2f}"
-        if not self.teacher_is_better or teaching is None:
-            score = teaching.score if teaching is not None else None
-            why = f": Dice {best} where strokes were held out, the sketch {score.mean:.2f}" if score else ""
-            return self._onlooker.network_says(case, place), f"network{why}"
-        if self._painted_since:
+        """Return what the best model says of a slice, and which one that is and why."""
+        teaching, shown = self.teaching, self.shown
+        if teaching is not None and shown != "network" and self._painted_since:
             teaching.relearn(self.cases, self.config.seed, fresh=False)
             self._painted_since = False
-        found = self._onlooker.sketch_says(teaching, number, case, place)
-        mean = teaching.score.mean if teaching.score is not None else 0.0
-        return found, f"sketch: Dice {mean:.2f} where strokes were held out, the network {best} so far"
+        why = reason(shown, self.sketch_score, self.state.best_score, self.state.blend_score)
+        return self._onlooker.says(shown, number, self.cases[number], place), why
 
     def _number(self, sample: str) -> int | None:
         """Return the number of a case by its identifier; None if there is none."""

@@ -1,7 +1,7 @@
 """Dice on held-out voxels, by the tiled prediction that a user of the model gets."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from napari_medseg.data.split import HeldOut
 from napari_medseg.inference.blend import Blender, Block
 from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.tiled import tile_of
-from napari_medseg.inference.tiling import Shape3, TilePlan, box_of, cut, plan_tiles
+from napari_medseg.inference.tiling import Box3, Shape3, TilePlan, box_of, cut, plan_tiles
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import OVERLAP, tiles_at_once
 from napari_medseg.tasks import UNLABELLED, Task
@@ -40,6 +40,8 @@ class Score:
     """Held-out voxels that were looked at."""
     overlaps: Overlaps = field(default_factory=dict, compare=False)
     """Per held-out patient or block, (class, 3) counts of the task."""
+    blended: "Score | None" = field(default=None, compare=False)
+    """Of the mean of the network's probabilities and another model's; None if there is no other."""
 
     @property
     def mean(self) -> float:
@@ -90,6 +92,22 @@ def count_overlaps(
             overlaps[name] = overlaps.get(name, 0) + counts
 
 
+def places(voxels: NDArray[np.intp], mask: NDArray[np.bool_], box: Box3) -> NDArray[np.intp]:
+    """Return where the voxels of a mask that lie in a box, in C order, are in the list of all of them.
+
+    Parameters
+    ----------
+    voxels : (n,) int array
+        ``np.flatnonzero(mask)``.
+    mask : (z, y, x) bool array
+    box : tuple of slice
+        With starts.
+    """
+    inside = [index + part.start for index, part in zip(np.nonzero(mask[box]), box, strict=True)]
+    found: NDArray[np.intp] = np.searchsorted(voxels, np.ravel_multi_index(tuple(inside), mask.shape))
+    return found
+
+
 class Validator:
     """Scores networks on always the same held-out voxels.
 
@@ -123,33 +141,71 @@ class Validator:
         budget = max(FEWEST_TILES, round((steps or config.validate_every) * config.batch_size * TILES_PER_PATCH))
         self._starts = _choose_tiles(cases, held_out, spec, budget, config.seed)
 
-    def score(self, network: nn.Module) -> Score | None:
-        """Return how good a network is; None if nothing is held out. Several processes share the work."""
+    def score(self, network: nn.Module, beside: Mapping[str, NDArray[np.float32]] | None = None) -> Score | None:
+        """Return how good a network is; None if nothing is held out. Several processes share the work.
+
+        Parameters
+        ----------
+        network : nn.Module
+            On its device.
+        beside : dict of str to (class, n) float32 array, optional
+            Per sample identifier, what another model says of its n held-out voxels in C order, as probabilities.
+        """
         overlaps: Overlaps = {}
+        blended: Overlaps = {}
         for position, (number, starts) in enumerate(self._starts.items()):
             if position % processes.count() == processes.rank():
                 case = self._cases[number]
-                predicted = self._predict(network, case, starts)
-                count_overlaps(overlaps, self._held_out, case.sample, predicted, self._task)
-        return score_of(_merged(processes.gathered(overlaps)), self._spec, self._task)
+                mask = self._held_out.masks[case.sample.id]
+                answer = _Answer(mask, None if beside is None else beside.get(case.sample.id))
+                self._predict(network, case, starts, answer)
+                count_overlaps(overlaps, self._held_out, case.sample, answer.own, self._task)
+                if answer.blended is not None:
+                    count_overlaps(blended, self._held_out, case.sample, answer.blended, self._task)
+        score = score_of(_merged(processes.gathered(overlaps)), self._spec, self._task)
+        if score is None or beside is None:
+            return score
+        return replace(score, blended=score_of(_merged(processes.gathered(blended)), self._spec, self._task))
 
-    def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3]) -> NDArray[np.int16]:
-        """Return (z, y, x) class indices where tiles were predicted, and -1 elsewhere."""
+    def _predict(self, network: nn.Module, case: LoadedCase, starts: Sequence[Shape3], answer: "_Answer") -> None:
         plan = _plan(case, self._spec)
         run = Runner(network, next(network.parameters()).device, self._precision, self._spec.dims == 2)
         size = tiles_at_once(self._spec)
         batches = Batches(run, size)
-        predicted = np.full(plan.shape, -1, np.int16)
         blender = Blender(plan, self._spec.outputs, run.device)
         for done in range(0, len(starts), size):
             part = starts[done : done + size]
             tiles = (tile for some in batches.forward(cut(case.grid.read, plan, part)) for tile in some)
             for start, logits in zip(part, tiles, strict=True):
                 for block in blender.add(start, logits):
-                    _fill(predicted, block)
+                    answer.take(block)
         for block in blender.finish():
-            _fill(predicted, block)
-        return predicted
+            answer.take(block)
+
+
+class _Answer:
+    """Class indices where tiles were predicted, and -1 elsewhere."""
+
+    def __init__(self, mask: NDArray[np.bool_], beside: NDArray[np.float32] | None) -> None:
+        self.own = np.full(mask.shape, -1, np.int16)
+        """Of the network, (z, y, x)."""
+        self.blended = None if beside is None else np.full(mask.shape, -1, np.int16)
+        """Of the network and another model together, at held-out voxels alone; None without another."""
+        self._mask, self._beside, self._voxels = mask, beside, np.flatnonzero(mask)
+
+    def take(self, block: Block) -> None:
+        """Take over a part of the image."""
+        if block.logits is None:
+            return
+        winners = block.logits.argmax(dim=0).to(torch.int16)
+        if not block.whole:
+            winners[block.logits[0].isnan()] = -1
+        self.own[block.box] = winners.cpu().numpy()
+        if self.blended is not None and self._beside is not None:
+            inside = self._mask[block.box]
+            logits = block.logits[:, torch.from_numpy(inside).to(block.logits.device)].float()
+            both = logits.softmax(dim=0).cpu().numpy() + self._beside[:, places(self._voxels, self._mask, block.box)]
+            self.blended[block.box][inside] = np.where(np.isnan(both[0]), -1, both.argmax(axis=0))
 
 
 def _merged(parts: Sequence[Overlaps]) -> Overlaps:
@@ -158,14 +214,6 @@ def _merged(parts: Sequence[Overlaps]) -> Overlaps:
         for name, counts in part.items():
             merged[name] = merged.get(name, 0) + counts
     return {name: merged[name] for name in sorted(merged)}
-
-
-def _fill(predicted: NDArray[np.int16], block: Block) -> None:
-    if block.logits is not None:
-        winners = block.logits.argmax(dim=0).to(torch.int16)
-        if not block.whole:
-            winners[block.logits[0].isnan()] = -1
-        predicted[block.box] = winners.cpu().numpy()
 
 
 def _plan(case: LoadedCase, spec: ModelSpec) -> TilePlan:

@@ -14,6 +14,8 @@ from napari_medseg.io import write
 from napari_medseg.io.formats import mapped
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.design import Design, design_spec
+from napari_medseg.models.ensemble import trainable
+from napari_medseg.models.library import folder_of
 from napari_medseg.models.retarget import fine_tuned_spec
 from napari_medseg.models.versions import place_of
 from napari_medseg.training import Case, RunFolder, TrainConfig, create_run
@@ -39,6 +41,8 @@ class Source:
     """For messages."""
     group: str = ""
     """Patient; see `Case.group`."""
+    learnt: bool = True
+    """Whether to train on it; otherwise it only counts where the model is compared with the one before."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class TrainPlan:
     config: TrainConfig
     complete: bool = False
     """Whether what is not painted is background, instead of unlabelled."""
+    models: Path | None = None
+    """Folder of the models among which it takes the place of that of its name; the user's library if None."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def lay_out_run(plan: TrainPlan, sources: Sequence[Source], parent: Path | None 
     plan : TrainPlan
         What the user decided.
     sources : sequence of Source
-        What to train on, the case that the user looks at first.
+        What to train on, the case that the user looks at first, and then what is only compared on.
     parent : Path, optional
         Folder of the runs; that of all runs without a project if None.
     """
@@ -91,7 +97,10 @@ def lay_out_run(plan: TrainPlan, sources: Sequence[Source], parent: Path | None 
 
 
 def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOut:
-    cases, mirrors, spec = [], {}, None
+    mirrors, spec = {}, None
+    cases: list[Case] = []
+    checked: list[Case] = []
+    learnt = sum(source.learnt for source in sources)
     painted: set[int] = set()
     ignored: set[int] = set()
     scheme: Literal["sparse", "dense"] = "dense" if plan.complete else "sparse"
@@ -101,7 +110,7 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         strokes = source.labels(image)
         check_names(strokes.classes, plan.classes, source.name)
         painted |= {int(value) for value in np.unique(np.asarray(strokes.data))}
-        if number == len(sources):
+        if number == learnt:
             check_painted(painted, plan.classes, plan.complete)
         spec = spec or spec_of(plan, image)
         mirror = _empty_copy(strokes, folder / f"labels{suffix}.medvol", plan)
@@ -110,10 +119,12 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         # The name may be that of a file, and so of a patient.
         copied = write(replace(image, name="image", warnings=()), folder / f"image{suffix}.medvol")
         labels = folder / f"labels{suffix}.medvol"
-        cases.append(Case(id=source.id, image=copied, labels=labels, scheme=scheme, group=source.group))
+        case = Case(id=source.id, image=copied, labels=labels, scheme=scheme, group=source.group)
+        (cases if source.learnt else checked).append(case)
     assert spec is not None
-    init = plan.start.path if plan.start is not None else None
-    run = create_run(folder, spec, cases, plan.config, init, place_of(plan.name))
+    init = trainable(plan.start).path if plan.start is not None else None
+    place = place_of(plan.name) if plan.models is None else plan.models / folder_of(plan.name)
+    run = create_run(folder, spec, cases, plan.config, init, place, checked)
     return LaidOut(run, mirrors, plan.classes, tuple(sorted(ignored)))
 
 
@@ -121,7 +132,7 @@ def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:
     """Return the specification of the model to be made: a new design, or the start's with the user's classes."""
     if plan.start is None:
         return design_spec(plan.name, image, plan.classes, plan.design)
-    return fine_tuned_spec(plan.start.spec, plan.name, plan.classes)
+    return fine_tuned_spec(trainable(plan.start).spec, plan.name, plan.classes)
 
 
 def check_painted(values: set[int], classes: tuple[LabelClass, ...], complete: bool = False) -> None:

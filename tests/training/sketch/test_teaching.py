@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from napari_medseg.data.patches import TAUGHT, PatchSampler
+from napari_medseg.inference import PredictOptions, predict
+from napari_medseg.io import read
 from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.ensemble import trainable
+from napari_medseg.prediction import ProbabilityMap
 from napari_medseg.progress import Control, Finished, Note, Preview
 from napari_medseg.tasks import UNLABELLED, task_named
 from napari_medseg.training import RunFolder, ShowSlice, TrainConfig, TrainResult, train
@@ -16,6 +20,7 @@ from napari_medseg.training.learner import Batch, Learner, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import Teaching
+from napari_medseg.volume import Volume
 
 MakeRun = Callable[..., RunFolder]
 
@@ -34,6 +39,13 @@ def opened(run: RunFolder) -> Session:
 def taught(session: Session) -> Teaching:
     assert session.teaching is not None
     return session.teaching
+
+
+def probabilities_of(image: Volume, bundle: Bundle) -> np.ndarray:
+    *_, last = predict(image, bundle, PredictOptions(device="cpu", probabilities=True))
+    assert isinstance(last, Finished)
+    (found,) = (output for output in last.result.outputs if isinstance(output, ProbabilityMap))
+    return np.asarray(found.probabilities)
 
 
 def test_the_teacher_is_mostly_right_where_it_is_sure_and_never_overrules_a_stroke(
@@ -112,12 +124,35 @@ def test_the_better_of_teacher_and_network_is_shown_and_kept(make_run: MakeRun) 
     result = events[-1].result  # type: ignore[attr-defined]
     assert isinstance(result, TrainResult)
     assert Bundle.load(result.bundle).spec.architecture == "sketch"
-    assert any("sketch is kept" in event.text for event in events if isinstance(event, Note))
+    assert any("Kept is the sketch: Dice" in event.text for event in events if isinstance(event, Note))
     previews = [event for event in events if isinstance(event, Preview)]
     # a network of two tiny steps would not find both materials
     assert set(np.unique(previews[0].labels)) == {0, 1, 7}
     assert result.dice is not None
     assert min(result.dice.values()) > 0.8
+
+
+def test_both_together_are_one_model_that_goes_on_as_a_network(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_medseg.training.session.winner", lambda *_: "blend")
+    monkeypatch.setattr("napari_medseg.training.result.winner", lambda *_: "blend")
+    control = Control()
+    control.send(ShowSlice("head", 0, 9))
+    run = make_run(teacher=True, hold_out=0.2, steps=2, preview_hz=2, learning_rate=1e-6)
+    events = list(train(run, control))
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert previews[0].shown.startswith("network and sketch together: Dice")
+    assert any("Kept is the network and sketch together" in event.text for event in events if isinstance(event, Note))
+    both = Bundle.load(run.bundle)
+    assert [member.spec.architecture for member in both.members] == [trainable(both).spec.architecture, "sketch"]
+    assert both.spec.metrics
+
+    # what the model gives is the mean of what its two parts give, and that is what was shown
+    image = read(run.load().cases[0].image)[0]
+    found = [probabilities_of(image, bundle) for bundle in (both, *both.members)]
+    np.testing.assert_allclose(found[0], (found[1] + found[2]) / 2, atol=1e-5)
+    assert (np.take([0, 1, 7], found[0][:, 9].argmax(axis=0)) == previews[-1].labels).mean() > 0.97
 
 
 def test_resumed_with_a_teacher_it_ends_as_if_nothing_had_happened(make_run: MakeRun, tmp_path: Path) -> None:

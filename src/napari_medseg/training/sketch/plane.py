@@ -3,13 +3,12 @@
 import torch
 
 from napari_medseg.inference.preprocess import ModelGrid
-from napari_medseg.inference.preview import SliceAnswer, answer_of, answer_slice
+from napari_medseg.inference.preview import SliceAnswer, answer_of, slice_logits
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.training.sketch.features import FeatureCache
 
 
-@torch.inference_mode()
 def answer_plane(
     network: SketchNetwork,
     features: FeatureCache,
@@ -35,10 +34,22 @@ def answer_plane(
     keep : bool
         Whether to keep the features: somebody looks at the slice.
     """
+    return answer_of(plane_logits(network, features, grid, spec, place, keep), grid, spec, place[0])
+
+
+@torch.inference_mode()
+def plane_logits(
+    network: SketchNetwork,
+    features: FeatureCache,
+    grid: ModelGrid,
+    spec: ModelSpec,
+    place: tuple[int, int],
+    keep: bool = True,
+) -> torch.Tensor:
+    """Return the (class, z, y, x) logits of a slice, one voxel across it; parameters as of `answer_plane`."""
     if grid.resampled:
-        return answer_slice(network, grid, spec, place)
+        return slice_logits(network, grid, spec, place)
     across, position = grid.placement.grid_slice(*place)
     z, y, x = (slice(position, position + 1) if k == across else slice(0, n) for k, n in enumerate(features.shape))
     found = (features.box if keep else features.compute)((z, y, x))
-    logits = network.classify(found.to(network.low.device, torch.float32)[None])[0].cpu()
-    return answer_of(logits, grid, spec, place[0])
+    return network.classify(found.to(network.low.device, torch.float32)[None])[0].cpu()

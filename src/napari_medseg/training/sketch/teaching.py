@@ -30,7 +30,7 @@ from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.sketch.features import Box3, FeatureCache
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
-from napari_medseg.training.sketch.scoring import score_sketch
+from napari_medseg.training.sketch.scoring import held_out_probabilities, score_probabilities
 from napari_medseg.training.sketch.smoothing import choose_smoothing
 from napari_medseg.training.validation import Score
 
@@ -56,6 +56,8 @@ class Teaching:
     """One per image."""
     answers: tuple[NDArray[np.int16], ...]
     """Per image, (z, y, x): `TAUGHT` plus a class index where the teacher is sure, else `UNLABELLED`."""
+    says: dict[str, NDArray[np.float32]]
+    """Per sample identifier, (class, n) probabilities at its n held-out voxels in C order."""
     score: Score | None
     """Of the pixel classifier on the held-out voxels; None if nothing is held out."""
 
@@ -134,8 +136,9 @@ def teach(
         control.checkpoint()
         yield Progress(STAGE, done, len(blocks))
         answers[number][box] = _sure(network, features[number], box)
-    score = score_sketch(network, features, cases, held_out, spec, task)
-    return Teaching(own, network, features, tuple(answers), score)
+    says = held_out_probabilities(network, features, cases, held_out)
+    score = score_probabilities(says, cases, held_out, spec, task)
+    return Teaching(own, network, features, tuple(answers), says, score)
 
 
 @torch.inference_mode()
