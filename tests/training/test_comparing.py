@@ -102,3 +102,31 @@ def test_the_comparison_says_how_far_it_is(make_run: MakeRun, good: RunFolder) -
     assert [event.done for event in stages] == [0, 1, 2]
     assert {event.total for event in stages} == {3}
     assert torch.is_grad_enabled()
+
+
+def test_cases_that_are_not_trained_on_count_too(make_run: MakeRun, good: RunFolder) -> None:
+    """Voxels of a checked case are compared with what both models say there, and with nothing held out."""
+    plain = replacing(make_run("plain", init=good.bundle, steps=1, learning_rate=1e-12), good.bundle)
+    checked = replacing(make_run("checked", init=good.bundle, steps=1, learning_rate=1e-12), good.bundle)
+    config = checked.load()
+    (case,) = config.cases
+    twice = config.model_copy(update={"checked": (case.model_copy(update={"id": "beside"}),)})
+    checked.config.write_text(twice.model_dump_json())
+    one, other = result_of(plain).verdict, result_of(checked).verdict
+    assert one is not None
+    assert other is not None
+    assert other.held_out == one.held_out
+    assert other.units == one.units
+    # the same voxels once more, with those that are held out of the first copy
+    assert {change.name for change in other.labelled} == {"shell", "core"}
+    assert other.labelled != one.labelled
+
+
+def test_what_was_labelled_is_also_found_in_the_models_own_folder(make_run: MakeRun, good: RunFolder) -> None:
+    masks = load_held_out(good.labelled).masks
+    good.labelled.rename(good.bundle / good.labelled.name)
+    save_held_out(good.labelled, HeldOut({"head": np.zeros_like(masks["head"])}, "labelled"))
+    same = replacing(make_run("same", init=good.bundle, steps=1, learning_rate=1e-12), good.bundle)
+    verdict = result_of(same).verdict
+    assert verdict is not None
+    assert verdict.labelled, "the file beside the model comes first"

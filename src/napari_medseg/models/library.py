@@ -27,8 +27,13 @@ def library_folder() -> Path:
 
 def library() -> list[Bundle]:
     """Return the user's models, by name; folders that are no sound model are left out, with a line in the log."""
+    return bundles_in(library_folder())
+
+
+def bundles_in(parent: Path) -> list[Bundle]:
+    """Return the models in a folder of models, as `library` does."""
     bundles = []
-    for metadata in sorted(library_folder().glob(f"*/{METADATA.as_posix()}")):
+    for metadata in sorted(parent.glob(f"*/{METADATA.as_posix()}")):
         folder = metadata.parents[1]
         if folder.name.startswith("."):
             continue

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from napari_medseg.data import annotation as annotations
 from napari_medseg.data.annotation import Annotation
 from napari_medseg.errors import ConfigError, DataError, WriteError
-from napari_medseg.project import images
+from napari_medseg.project import images, visits
 from napari_medseg.project.content import FILE, CaseEntry, ImageReference, ProjectContent, load_content
 from napari_medseg.project.header import header_of, labels_from
 from napari_medseg.project.lock import FolderLock
@@ -20,8 +20,8 @@ from napari_medseg.project.slabs import SlabStore
 from napari_medseg.training.atomic import write_text
 from napari_medseg.volume import Volume
 
-PARTS = ("cases", "images", "runs")
-"""What a copy of a project takes along, beside what ``project.json`` says."""
+PARTS = ("cases", "images", "runs", "models")
+"""Folders that a copy of a project takes along, beside what ``project.json`` and `visits.FILE` say."""
 
 
 def is_project(folder: Path) -> bool:
@@ -113,6 +113,7 @@ class Project:
                 for name in PARTS:
                     if (self.folder / name).is_dir():
                         shutil.copytree(self.folder / name, copied.folder / name)
+                visits.copy(self.folder, copied.folder)
                 copied.change(cases=self._content.cases, notes=self._content.notes)
         except OSError as error:
             copied.close()
@@ -145,6 +146,11 @@ class Project:
     def runs(self) -> Path:
         """Folder of the training runs."""
         return self.folder / "runs"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the models that were trained in the project, with their earlier versions."""
+        return self.folder / "models"
 
     def change(self, **values: object) -> None:
         """Change fields of the content, on disk first.
@@ -194,8 +200,7 @@ class Project:
     def change_case(self, case: str, **values: object) -> CaseEntry:
         """Change fields of a case, and return it; see `change`."""
         with self._writing:
-            old = self.case(case)
-            changed = {**old.model_dump(), **values}
+            changed = {**self.case(case).model_dump(), **values}
             self.change(cases=tuple(changed if entry.id == case else entry for entry in self._content.cases))
             return self.case(case)
 

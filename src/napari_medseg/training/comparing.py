@@ -95,11 +95,12 @@ def _compare(run: RunFolder, earlier: Bundle, control: Control) -> Generator[Eve
         _Counts(new, {c.value: index for index, c in enumerate(classes)}, nothing.copy()),
     )
     cases = []
-    for done, case in enumerate(config.cases):
+    wanted = (*config.cases, *config.checked)
+    for done, case in enumerate(wanted):
         control.checkpoint()
-        yield Progress(STAGE, done, 3 * len(config.cases))
+        yield Progress(STAGE, done, 3 * len(wanted))
         cases.append(load_case(case, config.spec))
-    held_out = _held_out(run, cases)
+    held_out = _held_out(run, cases[: len(config.cases)])
     before = _labelled_before(run, cases, held_out)
     for done, loaded in enumerate(cases):
         target = loaded.sample.target
@@ -169,8 +170,9 @@ def _labelled_before(run: RunFolder, cases: Sequence[LoadedCase], held_out: Held
     """Return the voxels that were labelled when the earlier model was made; all that are not held out if unknown."""
     config = run.load()
     assert config.replaces is not None
-    earlier = RunFolder(config.replaces.parent)
-    masks = load_held_out(earlier.labelled).masks if earlier.labelled.exists() else {}
+    beside = (RunFolder(folder).labelled for folder in (config.replaces, config.replaces.parent))
+    kept = next((path for path in beside if path.exists()), None)
+    masks = load_held_out(kept).masks if kept is not None else {}
     known = {case.case.id: masks.get(case.case.id) for case in cases}
     return {
         case.case.id: mask

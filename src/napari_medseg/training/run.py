@@ -54,10 +54,12 @@ class RunConfig(BaseModel):
     """Folder of the bundle to start from; None starts from random weights."""
     replaces: Path | None = None
     """Folder whose place the model is to take, if it is no worse than a bundle that is there."""
+    checked: tuple[Case, ...] = ()
+    """Not trained on; what is labelled there counts where the model is compared with the one whose place it takes."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "RunConfig":
-        ids = [case.id for case in self.cases]
+        ids = [case.id for case in (*self.cases, *self.checked)]
         if len(set(ids)) < len(ids):
             raise ValueError(f"case identifiers must be distinct; got {ids}")
         return self
@@ -221,6 +223,7 @@ def create_run(
     train: TrainConfig | None = None,
     init: Path | str | None = None,
     replaces: Path | None = None,
+    checked: Sequence[Case] = (),
 ) -> RunFolder:
     """Lay out a new run's folder, ready for `napari_medseg.training.train`.
 
@@ -238,6 +241,8 @@ def create_run(
         Bundle to start from.
     replaces : path, optional
         Folder whose place the model is to take, if it is no worse than a bundle that is there.
+    checked : sequence of Case, optional
+        Not trained on; what is labelled there counts where the two models are compared.
 
     Returns
     -------
@@ -260,6 +265,7 @@ def create_run(
             train=train or TrainConfig(),
             init=None if init is None else Path(init),
             replaces=replaces,
+            checked=tuple(checked),
         )
     except ValidationError as error:
         raise ConfigError(f"The training cannot be set up: {error}.", "Correct the settings.") from error

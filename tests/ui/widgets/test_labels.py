@@ -9,13 +9,15 @@ from napari_medseg.data.annotation import HUMAN, ModelVersion, model_code
 from napari_medseg.errors import GeometryError
 from napari_medseg.models.design import Design
 from napari_medseg.prediction import LabelMap, Prediction
-from napari_medseg.progress import Preview
-from napari_medseg.training import LabelsChanged, TrainConfig
+from napari_medseg.progress import Preview, Surveyed
+from napari_medseg.project.visits import load_visits
+from napari_medseg.training import LabelsChanged, LookAround, TrainConfig
 from napari_medseg.ui.layers import (
     add_map,
     add_prediction,
     annotation_of,
     go_to_slice,
+    image_of,
     new_labels,
     tag_of,
     to_layer_tuples,
@@ -25,6 +27,7 @@ from napari_medseg.ui.projects.sources import open_source
 from napari_medseg.ui.run_layout import CASE, TrainPlan, lay_out_run
 from napari_medseg.ui.widgets.live_labels import OpenPair
 from napari_medseg.ui.widgets.live_run import LiveRun
+from napari_medseg.ui.widgets.next_box import NextBox
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 pytestmark = pytest.mark.viewer
@@ -268,6 +271,117 @@ class Heard:
 
     def send(self, message: object) -> None:
         self.messages.append(message)
+
+
+@pytest.fixture
+def training(viewer, image, labels, dock):
+    """Return the Labels panel, a training that only listens, and what shows it."""
+    labels.data[10, 18, 18:30], labels.data[10, 3, 3:40] = 1, BACKGROUND_VALUE
+    pair, job = OpenPair("case-007", image, labels), Heard()
+    plan = TrainPlan("ball", CLASSES, Design(size="small"), None, TrainConfig(patch_size=(16, 16, 16)))
+    panel = dock("Labels")
+    run = LiveRun(viewer, [pair], lay_out_run(plan, [open_source(pair)]), job, panel)
+    panel.labels.choose(labels)
+    viewer.dims.order = (0, 1, 2)
+    yield panel, job, run
+    run.close()
+
+
+def survey(run, index, doubtful=False):
+    """Tell what a training says of a slice: a square of the ball, in doubt in the whole of it or along its border."""
+    predicted, doubt = np.zeros((40, 44), np.uint8), np.zeros((40, 44), np.uint8)
+    predicted[15:25, 15:25] = 1
+    doubt[15:25, 15:25] = 250 if doubtful else 10
+    run.show_event(Surveyed("case-007", 0, index, predicted, 3, doubt))
+
+
+def test_next_asks_a_running_training_where_it_is_in_doubt(viewer, training, labels, press, settle, dock, qtbot):
+    panel, job, run = training
+    sent = []
+    panel.next.sent.connect(sent.append)
+    panel.next.trials._ahead = ["suggested"]
+    press("N")
+    qtbot.waitUntil(lambda: LookAround("case-007", 0) in job.messages, timeout=2000)
+    assert not sent, "the training has not answered yet"
+    for index in (2, 5, 8, 13, 16, 18):
+        survey(run, index, doubtful=index == 16)
+    settle(lambda: sent)
+    assert sent[0].start[0] == 16
+    assert visible_slice(viewer, labels) == (0, 16)
+    labels.data[16, 12:14, 15:25] = 1
+
+    # the next one is random, among slices that the training came to; the visit is kept with the case
+    press("N")
+    settle(lambda: len(sent) == 2)
+    assert sent[1].start[0] in (2, 5, 8, 13, 18)
+    panel.next.keeper.flush()
+    settle(lambda: panel.next.keeper.project is not None)
+    (visit,) = load_visits(panel.next.keeper.project.folder)
+    assert (visit.kind, visit.start[0]) == ("suggested", 16)
+    assert visit.share == pytest.approx(20 / labels.data[16].size)
+    assert "suggested 1.1 % (1)" in panel.next.report.text()
+
+    # and another panel, as after a restart, goes on counting
+    again = NextBox(viewer, panel._prediction, panel)
+    assert "suggested 1.1 % (1)" in again.report.text()
+
+
+def test_a_box_of_a_running_training_counts_only_slices_that_it_came_to(training, labels, settle):
+    panel, _, run = training
+    for index in (2, 5, 8, 13, 16, 18):
+        survey(run, index, doubtful=index == 16)
+    sent = []
+    panel.next.sent.connect(sent.append)
+    panel.next.what.setCurrentIndex(1)
+    panel.next.trials._ahead = ["suggested", "suggested"]
+    panel.next.go()
+    settle(lambda: sent)
+    (place,) = sent
+    assert place.axis is None
+    assert place.start[0] <= 16 < place.stop[0]
+    known = [index for index in (2, 5, 8, 13, 16, 18) if place.start[0] <= index < place.stop[0]]
+    labels.data[place.box] = 2
+    panel.next._end_visit()
+    (trial,) = panel.next.trials.done
+    assert trial.share == 1
+    assert panel.next._visit is None
+    assert len(known) < place.stop[0] - place.start[0]
+
+
+def test_an_ended_training_that_came_to_few_slices_says_so(training, panel_error):
+    panel, _, run = training
+    survey(run, 10)
+    run.close()
+    panel.next.go()
+    assert "has come to 1 slices" in panel_error(panel).problem
+
+
+@pytest.fixture
+def panel_error(qtbot):
+    """Return a function that waits for the error that a panel shows, and takes it away."""
+
+    def wait(panel):
+        qtbot.waitUntil(lambda: panel.messages.error is not None, timeout=20_000)
+        error = panel.messages.error
+        panel.messages.clear()
+        return error
+
+    return wait
+
+
+def test_doubt_is_shown_beside_the_preview(viewer, training, image, labels):
+    _, _, run = training
+    doubt = viewer.layers[f"{image.name} preview uncertainty"]
+    assert not doubt.visible
+    run.show_doubt(True)
+    assert doubt.visible
+    shown = np.zeros(labels.data.shape[1:], np.uint8)
+    shown[3, 4] = 255
+    run.show_event(Preview("case-007", 0, 10, shown // 255, 7, shown, "network: Dice 0.90"))
+    assert doubt.data[10, 3, 4] == 255
+    assert image_of(labels, viewer.layers) is image
+    run.hide_preview()
+    assert not doubt.visible
 
 
 def test_a_running_training_hears_of_finished_slices_and_its_preview_can_be_accepted(

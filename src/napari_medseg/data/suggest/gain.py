@@ -35,6 +35,8 @@ class Evidence:
     """mm per voxel along each axis; 1 if empty."""
     seen: tuple[tuple[slice, ...], ...] = ()
     """Parts that the user looked at, which count as labelled although they may have been right."""
+    known: NDArray[np.bool_] | None = None
+    """Where `predicted` is what a model said; elsewhere it is taken from nearby. Everywhere if None."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,14 +29,13 @@ from napari_medseg.ui.layers.edits import (
 from napari_medseg.ui.layers.images import LayerTuple, geometry_of, image_volume, to_layer_tuples, widen_contrast_range
 from napari_medseg.ui.layers.labels import labels_on, labels_volume
 from napari_medseg.ui.layers.pairs import image_of
+from napari_medseg.ui.layers.previews import doubt_layer, doubt_of, preview_layer, show_preview
 from napari_medseg.ui.layers.results import (
     add_map,
     add_prediction,
     new_labels,
     overlay,
     painted_labels,
-    preview_layer,
-    show_preview,
 )
 from napari_medseg.ui.layers.surfaces import add_surface
 from napari_medseg.ui.layers.tag import KEY, Tag, frame_of, tag_of
@@ -60,6 +59,8 @@ __all__ = [
     "announce",
     "class_display",
     "classes_of",
+    "doubt_layer",
+    "doubt_of",
     "frame_of",
     "geometry_of",
     "go_to",

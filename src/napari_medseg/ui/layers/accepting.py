@@ -12,7 +12,7 @@ from napari_medseg.ui.layers.annotations import annotation_of, check_volume, mod
 from napari_medseg.ui.layers.classes import PAINTED_BACKGROUND, classes_of, present_classes
 from napari_medseg.ui.layers.edits import Patch, own_labels, patch
 from napari_medseg.ui.layers.labels import on_same_grid
-from napari_medseg.ui.layers.results import previewed_slices
+from napari_medseg.ui.layers.previews import previewed_slices
 from napari_medseg.ui.layers.tag import tag_of
 from napari_medseg.volume import LabelClass
 

@@ -32,9 +32,6 @@ MAP_OF = "napari_medseg_map_of"
 """Where a map remembers the image and the model that it belongs to, in ``layer.metadata``."""
 VERSION_DIGITS = 8
 """Of a model's hash, as shown to the user."""
-PREVIEWED = "napari_medseg_previewed"
-"""Where a preview layer remembers which slices were put into it, in ``layer.metadata``."""
-PREVIEW_OPACITY = 0.5
 RESULT_OPACITY = 0.6
 
 
@@ -47,7 +44,7 @@ def new_labels(image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
     shape = layer_tag(image).volume.spatial_shape
     highest = max((c.value for c in classes), default=0)
     empty = np.zeros(shape, np.uint8 if highest < PAINTED_BACKGROUND.value else np.uint16)
-    layer = _labels_layer(image, empty, "painted", f"{image.name} labels")
+    layer = labels_layer(image, empty, "painted", f"{image.name} labels")
     set_classes(layer, (*classes, PAINTED_BACKGROUND))
     layer.selected_label = min((c.value for c in classes), default=1)
     return layer
@@ -85,9 +82,9 @@ def add_prediction(
     hashed = prediction.bundle_hash if isinstance(prediction, Prediction) else version
     model = ModelVersion(name, hashed[:VERSION_DIGITS] or "unknown version", confirmed=False)
     display = class_display(classes if classes is not None else own)
-    fresh = _labels_layer(image, labels, "prediction", f"{image.name} {name}")
+    fresh = labels_layer(image, labels, "prediction", f"{image.name} {name}")
     fresh.colormap, fresh.features, fresh.opacity = display["colormap"], display["features"], RESULT_OPACITY
-    earlier = _earlier(viewer, image, "prediction", fresh.name)
+    earlier = earlier_layer(viewer, image, "prediction", fresh.name)
     if earlier is None:
         fresh.events.paint.connect(_keep_painted)
         set_model(fresh, replace(model, confirmed=True))
@@ -154,28 +151,8 @@ def painted_labels(image: "Image", labels: Volume, name: str) -> "Labels":
     name : str
         Of the layer.
     """
-    layer = _labels_layer(image, np.asarray(labels.data), "painted", name)
+    layer = labels_layer(image, np.asarray(labels.data), "painted", name)
     set_classes(layer, (*labels.classes, PAINTED_BACKGROUND))
-    return layer
-
-
-def preview_layer(viewer: "ViewerModel", image: "Image", classes: "Iterable[LabelClass]") -> "Labels":
-    """Return the layer that shows a model in training on `image`: the one that is there, or a new one, added.
-
-    It cannot be painted on, and it is never the user's own labels.
-    """
-    classes = tuple(classes)
-    name = f"{image.name} preview"
-    layer = _earlier(viewer, image, "preview", name)
-    if layer is None:
-        highest = max((c.value for c in classes), default=0)
-        shape = layer_tag(image).volume.spatial_shape
-        layer = _labels_layer(image, np.zeros(shape, np.min_scalar_type(highest)), "preview", name)
-        layer.opacity = PREVIEW_OPACITY
-        layer.metadata[PREVIEWED] = set()
-        viewer.add_layer(layer)
-        layer.editable = False
-    set_classes(layer, classes)
     return layer
 
 
@@ -191,58 +168,9 @@ def overlay(layer: "Labels", shown: "Volume", name: str) -> "Labels":
     name : str
         Of the new layer.
     """
-    over = _labels_layer(layer, np.asarray(shown.data), "preview", name)
+    over = labels_layer(layer, np.asarray(shown.data), "preview", name)
     set_classes(over, shown.classes)
     return over
-
-
-def show_preview(layer: "Labels", axis: int, index: int, labels: "NDArray[np.integer]") -> None:
-    """Put the labels of one slice into a preview layer.
-
-    Parameters
-    ----------
-    layer : Labels
-        From `preview_layer`.
-    axis, index : int
-        The slice, in the spatial axes of the image's volume; of no meaning for a plane.
-    labels : (rows, columns) array
-        Class values.
-    """
-    tag: Tag = layer.metadata[KEY]
-    own = np.asarray(tag.volume.data)
-    layer.metadata.setdefault(PREVIEWED, set()).add((axis, index))
-    if own.ndim == 2:
-        own[...] = labels.reshape(own.shape)
-    else:
-        own[_plane(axis, index)] = labels
-    if tag.shown_on is not None and tag.geometry is not None:
-        _show_slab(layer, tag, axis, index)
-    layer.refresh(extent=False, thumbnail=False)
-
-
-def previewed_slices(layer: "Labels") -> frozenset[tuple[int, int]]:
-    """Return the (axis, index) of the slices that a preview layer says something about."""
-    return frozenset(layer.metadata.get(PREVIEWED, ()))
-
-
-def _plane(axis: int, index: int) -> tuple[slice | int, ...]:
-    return (*[slice(None)] * axis, index)
-
-
-def _show_slab(layer: "Labels", tag: Tag, axis: int, index: int) -> None:
-    """Resample the part of the shown grid that one slice of the volume's own grid reaches."""
-    grid, shown = tag.geometry, tag.shown_on
-    if grid is None or shown is None:
-        return
-    start, stop = [0, 0, 0], list(grid.shape)
-    start[axis], stop[axis] = index, index + 1
-    corners = shown.to_index(grid.cropped(start, stop).corners())
-    # A neighbour's voxels reach up to one voxel further.
-    low = np.clip(np.floor(corners.min(axis=0)) - 1, 0, np.array(shown.shape) - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + 2, 1, np.array(shown.shape)).astype(int)
-    part = shown.cropped([int(n) for n in low], [int(n) for n in high])
-    region = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    layer.data[region] = pull(np.asarray(tag.volume.data), grid, part, linear=False)
 
 
 def _read(prediction: "Prediction | Volume") -> "tuple[NDArray[np.integer], tuple[LabelClass, ...], str]":
@@ -253,7 +181,7 @@ def _read(prediction: "Prediction | Volume") -> "tuple[NDArray[np.integer], tupl
     return np.asarray(prediction.data), prediction.classes, prediction.name
 
 
-def _labels_layer(image: "Image | Labels", labels: "NDArray[np.integer]", role: Role, name: str) -> "Labels":
+def labels_layer(image: "Image | Labels", labels: "NDArray[np.integer]", role: Role, name: str) -> "Labels":
     """Return a labels layer that lies exactly where `image` does."""
     from napari.layers import Labels
 
@@ -276,12 +204,13 @@ def _labels_layer(image: "Image | Labels", labels: "NDArray[np.integer]", role: 
     )
     tag = replace(base, volume=volume, role=role, image=image.unique_id)
     count = len(base.volume.spatial_axes)
-    layer = Labels(_shown(tag), name=name, **placed_like(image, count))
+    layer = Labels(shown_labels(tag), name=name, **placed_like(image, count))
     layer.metadata = {KEY: replace(tag, layer=layer.unique_id)}
     return layer
 
 
-def _shown(tag: Tag) -> "NDArray[np.integer]":
+def shown_labels(tag: Tag) -> "NDArray[np.integer]":
+    """Return the array that a layer of labels, or of another map that is not interpolated, shows."""
     labels = np.asarray(tag.volume.data)
     if tag.shown_on is None or tag.geometry is None:
         return labels
@@ -301,7 +230,7 @@ def placed_like(image: "Image | Labels", count: int) -> dict[str, Any]:
     }
 
 
-def _earlier(viewer: "ViewerModel", image: "Image", role: Role, name: str) -> "Labels | None":
+def earlier_layer(viewer: "ViewerModel", image: "Image", role: Role, name: str) -> "Labels | None":
     """Return the layer of this role and name that we made for `image`; None if it is gone or painted on."""
     wanted = (role, image.unique_id, name)
     for layer in viewer.layers:

@@ -14,6 +14,8 @@ from napari_medseg.ui.run_layout import Source
 from napari_medseg.ui.widgets.live_labels import OpenPair
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image, Layer
 
     from napari_medseg.project import Project
@@ -71,6 +73,32 @@ def candidates(keeper: "Keeper", current: "Labels | None") -> list[Candidate]:
         if project is not None and closed and project.saved_at(entry.id) is not None:
             source = _stored(project, entry.id, entry.name, entry.group or entry.images[0].fingerprint)
             found.append(Candidate(source, None, not keeper.is_session))
+    return found
+
+
+def to_check(keeper: "Keeper", learnt: "Sequence[str]") -> list[Source]:
+    """Return all that is labelled in the project of the user's, if there is one, but what is learnt from.
+
+    Parameters
+    ----------
+    keeper : Keeper
+        Of the viewer.
+    learnt : sequence of str
+        Identifiers of the cases that are learnt from.
+    """
+    project, found = keeper.project, []
+    if keeper.is_session or project is None:
+        return []
+    for entry in project.content.cases:
+        if entry.id in learnt or not entry.images or project.saved_at(entry.id) is None:
+            continue
+        labels = keeper.layer_of(entry.id)
+        image = None if labels is None else image_of(labels, list(keeper.viewer.layers))
+        if labels is not None and image is not None:
+            source = open_source(OpenPair(entry.id, image, labels), entry.name)
+        else:
+            source = _stored(project, entry.id, entry.name, "")
+        found.append(replace(source, learnt=False))
     return found
 
 

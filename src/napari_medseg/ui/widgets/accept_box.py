@@ -24,8 +24,8 @@ from napari_medseg.ui.layers import (
 )
 from napari_medseg.ui.layers.accepting import Offer, Where, accept_into
 from napari_medseg.ui.layers.annotations import MODEL
+from napari_medseg.ui.layers.previews import PREVIEWED
 from napari_medseg.ui.layers.regions import region_box
-from napari_medseg.ui.layers.results import PREVIEWED
 from napari_medseg.ui.widgets.class_menu import ClassMenu
 from napari_medseg.ui.widgets.desk import buttons
 from napari_medseg.ui.widgets.layer_choice import LayerChoice

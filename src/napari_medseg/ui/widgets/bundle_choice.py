@@ -1,5 +1,6 @@
 """A box to choose a model: from the user's library, or any model folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -34,6 +35,7 @@ class BundleChoice(QComboBox):
         self._tasks = tasks
         self._scratch = scratch
         self._opened: dict[Path, Bundle] = {}
+        self._offered: tuple[Bundle, ...] = ()
         self._current: Bundle | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -47,7 +49,7 @@ class BundleChoice(QComboBox):
 
     def refresh(self) -> None:
         """Read the library again and keep the choice, if it is still there."""
-        found = (*library(), *self._opened.values())
+        found = (*self._offered, *library(), *self._opened.values())
         known = {bundle.path: bundle for bundle in found if not self._tasks or bundle.spec.task in self._tasks}
         with QSignalBlocker(self):
             self.clear()
@@ -66,6 +68,11 @@ class BundleChoice(QComboBox):
         self._current = bundle
         self.refresh()
         self.chosen.emit(self._current)
+
+    def offer(self, bundles: Sequence[Bundle]) -> None:
+        """List these models, such as those of a project, before those of the library."""
+        self._offered = tuple(bundles)
+        self.refresh()
 
     def showPopup(self) -> None:  # noqa: N802 - Qt's name
         """Read the library again before the list opens, for a model may have come since."""

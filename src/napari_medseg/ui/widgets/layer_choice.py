@@ -117,8 +117,11 @@ def needed(viewer: "Viewer", kind: type[Kind], words: str) -> Kind:
 
 
 def is_image(layer: object) -> bool:
-    """Return whether a layer is an image."""
-    return isinstance(layer, Image)
+    """Return whether a layer is an image, and not one that only shows how sure a training is."""
+    if not isinstance(layer, Image):
+        return False
+    tag = tag_of(layer)
+    return tag is None or tag.role != "preview"
 
 
 def is_labels(layer: object) -> bool:

@@ -37,6 +37,8 @@ class LiveRun(QObject):
     """A `Note` for the user."""
     failed = Signal(object)
     """The `MedsegError` because of which strokes no longer reach the training."""
+    explained = Signal(str)
+    """What the preview shows, and why, in a few words."""
 
     def __init__(
         self, viewer: "Viewer", pairs: "Sequence[OpenPair]", laid_out: LaidOut, job: Job, parent: QObject
@@ -47,8 +49,9 @@ class LiveRun(QObject):
         self._viewer = viewer
         self._ignored = laid_out.ignored
         self._strokes = [LiveLabels(pair, laid_out, job, self) for pair in pairs]
-        self._preview = LivePreview(viewer, self.image, laid_out.classes, job, self)
+        self._preview = LivePreview(viewer, pairs[0], laid_out.classes, job, self)
         self._preview.run = laid_out.run.path.name
+        self._preview.explained.connect(self.explained)
         for strokes in self._strokes:
             strokes.noted.connect(self.noted)
             strokes.failed.connect(self.failed)
@@ -67,6 +70,10 @@ class LiveRun(QObject):
     def show_event(self, event: Event) -> None:
         """Show a preview, if the event is one."""
         self._preview.show_event(event)
+
+    def show_doubt(self, shown: bool) -> None:
+        """Show where the model is in doubt, or hide it."""
+        self._preview.doubt.visible = shown
 
     def hide_preview(self) -> None:
         """Hide the preview layer, for there is something better to look at."""

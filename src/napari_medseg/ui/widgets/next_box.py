@@ -26,10 +26,14 @@ from napari_medseg.data.suggest import (
 )
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.progress import Note
+from napari_medseg.project.visits import add_visit, load_visits
 from napari_medseg.ui.background import in_background
-from napari_medseg.ui.layers import annotation_of, go_to, model_of, own_labels, own_shape, visible_slice
-from napari_medseg.ui.layers.evidence import evidence_of
+from napari_medseg.ui.layers import annotation_of, go_to, model_of, own_labels, own_shape, tag_of, visible_slice
+from napari_medseg.ui.layers.evidence import evidence_of, live_evidence_of
 from napari_medseg.ui.layers.outline import outline_box
+from napari_medseg.ui.projects.keeper import keeper_of
+from napari_medseg.ui.widgets.live_preview import live_preview_of
+from napari_medseg.ui.widgets.looking_around import LookingAround
 from napari_medseg.ui.widgets.section import beside, stacked
 
 if TYPE_CHECKING:
@@ -57,6 +61,8 @@ class Visit:
     """What was predicted there."""
     before: "NDArray[np.integer]"
     """What was labelled there."""
+    known: "NDArray[np.bool_] | None" = None
+    """Where a model had come to; everywhere if None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +100,13 @@ class NextBox(QWidget):
         self._layer: Labels | None = None
         self._visit: Visit | None = None
         self._seen: list[Place] = []
-        self._model: ModelVersion | None = None
+        self._model: ModelVersion | str | None = None
         self._looking = False
+        self.keeper = keeper_of(viewer, self)
+        self._around = LookingAround(self)
+        self._around.done.connect(self._find)
+        self._untold: list[Trial] = []
+        """Visits that no project knows of yet."""
         self.trials = Trials()
         self.next_button = QPushButton("Next", self)
         self.next_button.setToolTip("Go to the next place that is worth correcting (key N)")
@@ -113,13 +124,14 @@ class NextBox(QWidget):
         layout.addWidget(beside(self.next_button, self.what))
         layout.addWidget(self.report)
         self.next_button.clicked.connect(self.go)
-        self._say()
+        self.keeper.changed.connect(self._on_kept)
+        self._on_kept()
 
     def show_layer(self, layer: Labels | None) -> None:
-        """Suggest places for this layer from now on; what was counted for another is forgotten."""
+        """Suggest places for this layer from now on."""
         if layer is not self._layer:
-            self._layer, self._visit, self._seen, self.trials = layer, None, [], Trials(self.trials.seed)
-            self._say()
+            self._end_visit()
+            self._layer, self._seen = layer, []
         self.next_button.setEnabled(layer is not None)
 
     def go(self, _checked: bool = False) -> None:
@@ -129,19 +141,31 @@ class NextBox(QWidget):
         try:
             layer, source = self._layer, self._source()
             if layer is None or source is None:
-                raise ConfigError(
-                    "There is no prediction to correct.", "Segment the whole volume first, with Uncertainty ticked."
-                )
+                raise ConfigError("There is no prediction to correct.", "Press Train, or segment the whole volume.")
             self._end_visit()
-            if model_of(source) != self._model:
+            live = live_preview_of(source)
+            model = model_of(source) if live is None else model_of(source).name
+            if model != self._model:
                 # of a newer prediction, what was looked at is worth another look
-                self._model, self._seen = model_of(source), []
+                self._model, self._seen = model, []
             self._looking = True
-            seen = tuple(place.box for place in self._seen if place.axis is not None)
-            work = partial(_find, layer, source, list(self._viewer.layers), seen)
-            in_background(work, self._on_found, self._on_failed)
+            if live is None or not live.is_live:
+                self._find()
+            else:
+                self.noted.emit(Note("The training looks where it is in doubt."))
+                self._around.start(live, visible_slice(self._viewer, layer)[0])
         except MedsegError as error:
-            self.failed.emit(error)
+            self._on_failed(error)
+
+    def _find(self) -> None:
+        layer, source = self._layer, self._source()
+        if layer is None or source is None:
+            self._looking = False
+            return
+        seen = tuple(place.box for place in self._seen if place.axis is not None)
+        axis = visible_slice(self._viewer, layer)[0] if _is_preview(source) else None
+        work = partial(_find, layer, source, list(self._viewer.layers), (axis, seen))
+        in_background(work, self._on_found, self._on_failed)
 
     def _on_found(self, found: Found) -> None:
         self._looking = False
@@ -153,8 +177,9 @@ class NextBox(QWidget):
         except MedsegError as error:
             self.failed.emit(error)
             return
-        predicted = found.evidence.predicted[place.box].copy()
-        self._visit = Visit(found.layer, kind, place, predicted, self._taught(found.layer, place.box).copy())
+        predicted, known = found.evidence.predicted[place.box].copy(), found.evidence.known
+        before = self._taught(found.layer, place.box).copy()
+        self._visit = Visit(found.layer, kind, place, predicted, before, None if known is None else known[place.box])
         self._seen.append(place)
         if place.axis is None:
             go_to(self._viewer, found.layer, place.middle, centre=True)
@@ -176,6 +201,8 @@ class NextBox(QWidget):
         annotation, count = annotation_of(found.layer), own_shape(found.layer)[axis]
         taken = {place.start[axis] for place in self._seen if place.axis == axis}
         taken |= {index for index in range(count) if annotation.is_finished(axis, index)}
+        if (known := found.evidence.known) is not None:
+            taken |= set(np.flatnonzero(~np.moveaxis(known, axis, 0).any(axis=(1, 2))).tolist())
         if kind == "suggested":
             return suggest_slice(found.gains, axis, taken)
         return control_slice(found.gains, axis, self.trials.random, taken)
@@ -190,10 +217,41 @@ class NextBox(QWidget):
         if visit is None or visit.layer not in self._viewer.layers:
             return
         now = self._taught(visit.layer, visit.place.box)
-        if now.shape == visit.before.shape:
-            share = corrected_voxels(visit.predicted, visit.before, now) / max(1, now.size)
-            self.trials.done.append(Trial(visit.kind, visit.place, share))
-            self._say()
+        known = slice(None) if visit.known is None else visit.known
+        count = int(np.size(now[known])) if now.shape == visit.before.shape else 0
+        if count:
+            share = corrected_voxels(visit.predicted[known], visit.before[known], now[known]) / count
+            trial = Trial(visit.kind, visit.place, share)
+            self._untold.append(trial)
+            self._tell(visit.layer)
+
+    def _tell(self, layer: Labels) -> None:
+        """Keep the visits in the project as soon as there is one, and count them."""
+        project = self.keeper.project
+        try:
+            while project is not None and self._untold:
+                add_visit(project.folder, self.keeper.case_of(layer) or "", self._untold[0])
+                self._untold.pop(0)
+        except MedsegError as error:
+            self.failed.emit(error)
+        self._count()
+
+    def _on_kept(self) -> None:
+        """Count what the project knows, whenever it may be another one."""
+        if self._untold and self._layer is not None:
+            self._tell(self._layer)
+        else:
+            self._count()
+
+    def _count(self) -> None:
+        project = self.keeper.project
+        try:
+            told = [visit.trial for visit in load_visits(project.folder)] if project is not None else []
+        except MedsegError as error:
+            told = []
+            self.failed.emit(error)
+        self.trials.done = told + self._untold
+        self._say()
 
     def _taught(self, layer: Labels, box: Box) -> "NDArray[np.integer]":
         return annotation_of(layer).taught(np.asarray(own_labels(layer, list(self._viewer.layers)).data), box)
@@ -223,6 +281,16 @@ def _words(place: Place) -> str:
     return "Look at the box in the middle of the view, on all its slices: correct what is wrong."
 
 
-def _find(layer: Labels, source: Labels, layers: "list[Layer]", seen: tuple[Box, ...]) -> Found:
-    evidence = evidence_of(layer, source, layers, seen)
+def _is_preview(layer: Labels) -> bool:
+    tag = tag_of(layer)
+    return tag is not None and tag.role == "preview"
+
+
+def _find(layer: Labels, source: Labels, layers: "list[Layer]", where: tuple[int | None, tuple[Box, ...]]) -> Found:
+    axis, seen = where
+    evidence = (
+        evidence_of(layer, source, layers, seen)
+        if axis is None
+        else live_evidence_of(layer, source, layers, axis, seen)
+    )
     return Found(layer, evidence, gain_map(evidence))

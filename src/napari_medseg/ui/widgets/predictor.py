@@ -16,6 +16,7 @@ from napari_medseg.io import read
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import new_scratch_file
 from napari_medseg.ui.layers import add_map, add_prediction, image_volume
+from napari_medseg.ui.layers.previews import UNCERTAIN
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.volume import Volume
@@ -102,16 +103,12 @@ class Predictor(QObject):
             self._panel.show_error(MedsegError(f"{image.name} was removed meanwhile.", "Add it again and repeat."))
             return
         layer = add_prediction(self._viewer, image, loaded.labels, version=loaded.files.bundle_hash)
-        uncertain = {**UNCERTAIN, "visible": loaded.request.options.uncertainty}
+        uncertain = {**UNCERTAIN, "contrast_limits": (0.0, 1.0), "visible": loaded.request.options.uncertainty}
         for volume, look in ((loaded.probabilities, {"visible": False}), (loaded.uncertainty, uncertain)):
             if volume is not None:
                 add_map(self._viewer, image, volume, look)
         self._viewer.layers.selection.active = layer
         self.done.emit(layer, loaded.files)
-
-
-UNCERTAIN = {"colormap": "inferno", "blending": "additive", "opacity": 0.7, "contrast_limits": (0.0, 1.0)}
-"""How uncertainty is shown: black where the model is sure, bright where it is not."""
 
 
 def _load(request: Request, files: PredictionFiles) -> Loaded:

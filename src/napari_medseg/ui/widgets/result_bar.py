@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QInputDialog, QPushButton, 
 from napari_medseg.errors import MedsegError
 from napari_medseg.models import Bundle, install
 from napari_medseg.models.versions import place_of, replace, rollback, versions
+from napari_medseg.project.models import go_back
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.widgets.section import SPACING
 
@@ -35,6 +36,7 @@ class ResultBar(QWidget):
         super().__init__(parent)
         self._bundle: Bundle | None = None
         self._passed: Path | None = None
+        self._models: Path | None = None
         self._place: Path | None = None
         self.segment_button = QPushButton("Segment the whole volume", self)
         self.segment_button.setToolTip("Run the new model on all of the image")
@@ -50,7 +52,7 @@ class ResultBar(QWidget):
         layout.addWidget(self.folder_button, 1, 1)
         self.back_button = QPushButton("Go back to the model before", self)
         self.back_button.setToolTip(
-            "Put the version that the library had before in the place of this one, which is kept as its oldest version"
+            "Put the version that was there before in the place of this one, which is kept as its oldest version"
         )
         layout.addWidget(self.back_button, 2, 0, 1, 2)
         self.back_button.clicked.connect(self._on_back)
@@ -74,9 +76,14 @@ class ResultBar(QWidget):
         passed : Path, optional
             Folder of the model in the library that it was compared with, and whose place it may take.
         """
-        self._bundle, self._passed = bundle, passed
+        self._bundle, self._passed, self._models = bundle, passed, None
         self.back_button.hide()
         self.setVisible(bundle is not None)
+
+    def show_kept(self, bundle: Bundle) -> None:
+        """Offer to take back that a model took the place of the one before, in its project's folder of models."""
+        self._place, self._models = bundle.path, bundle.path and bundle.path.parent
+        self.back_button.setVisible(bool(bundle.path and versions(bundle.path)))
 
     def add_to_library(self, name: str) -> None:
         """Keep the model in the user's library under `name`.
@@ -94,13 +101,14 @@ class ResultBar(QWidget):
             in_background(partial(self._bundle.save, folder), self._on_saved, self._on_failed)
 
     def _on_kept(self, bundle: Bundle) -> None:
-        self._place = bundle.path
+        self._place, self._models = bundle.path, None
         self.back_button.setVisible(bool(bundle.path and versions(bundle.path)))
         self.saved.emit(bundle)
 
     def _on_back(self) -> None:
         if self._place is not None:
-            in_background(partial(rollback, self._place), self._on_went_back, self._on_failed)
+            back = rollback if self._models is None else partial(go_back, self._models)
+            in_background(partial(back, self._place), self._on_went_back, self._on_failed)
 
     def _on_went_back(self, bundle: Bundle) -> None:
         self.went_back.emit(bundle)

@@ -1,5 +1,6 @@
 """The Train dock widget: paint, train, watch, correct, keep the model."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import tidy
 from napari_medseg.ui.layers import annotation_of, classes_of, image_of
 from napari_medseg.ui.projects.keeper import keeper_of
-from napari_medseg.ui.projects.sources import group_of, is_test, open_source
+from napari_medseg.ui.projects.sources import group_of, is_test, open_source, to_check
 from napari_medseg.ui.run_layout import CASE, LaidOut, Source, TrainPlan, lay_out_run
 from napari_medseg.ui.settings import recall
 from napari_medseg.ui.wheel import IgnoreWheel
@@ -30,6 +31,8 @@ from napari_medseg.ui.widgets.other_cases import OtherCases
 from napari_medseg.ui.widgets.paint_panel import PaintPanel
 from napari_medseg.ui.widgets.predict_setup import FORM as SEGMENT_FORM
 from napari_medseg.ui.widgets.predictor import Predictor, Request
+from napari_medseg.ui.widgets.preview_bar import PreviewBar
+from napari_medseg.ui.widgets.project_models import ProjectModels
 from napari_medseg.ui.widgets.replay_row import ReplayRow
 from napari_medseg.ui.widgets.restore_bar import RestoreBar
 from napari_medseg.ui.widgets.result_bar import ResultBar
@@ -65,12 +68,14 @@ class TrainWidget(QWidget):
         self.paint = PaintPanel(napari_viewer, self.image_layer, self)
         self.others = OtherCases(self.keeper, self.labels_layer, self)
         self.setup = TrainSetup(self)
+        self.models = ProjectModels(self.keeper, self.setup.start, self)
         self.replay = ReplayRow(self)
         self.train_button = QPushButton("Train", self)
         self.train_button.setToolTip("Train in the background; go on painting, new strokes are learnt as you make them")
         self.resume_button = QPushButton("Resume training", self)
         self.resume_button.setToolTip("Go on from the last checkpoint, as if nothing had happened")
         self.panel = JobPanel(Stop(), self)
+        self.preview = PreviewBar(self)
         self.plot = LossPlot(self)
         self.results = ResultBar(self)
         self.prediction = JobPanel(parent=self)
@@ -97,7 +102,11 @@ class TrainWidget(QWidget):
             plan, sources, pairs = self._decided()
             self.panel.prepare("Copying images and labels for the worker")
             self._wanted = pairs
-            runs = None if self.keeper.is_session or self.keeper.project is None else self.keeper.project.runs
+            if (project := self.models.project) is not None:
+                # What a project keeps has to be no worse on any of its cases.
+                sources += to_check(self.keeper, [source.id for source in sources])
+                plan = replace(plan, models=project.models)
+            runs = None if project is None else project.runs
             in_background(partial(lay_out_run, plan, sources, runs), self._on_laid_out, self._on_layout_failed)
         except MedsegError as error:
             self.panel.show_error(error)
@@ -119,11 +128,13 @@ class TrainWidget(QWidget):
         image, labels = self.image.layer, self.paint.layer
         if image is None or labels is None:
             raise ConfigError("There is nothing to train on.", "Open an image, and press New to paint on it.")
+        if self.models.project is not None and self.keeper.case_of(labels) is None:
+            self.keeper.flush()
         case = self.keeper.case_of(labels)
         if is_test(self.keeper, case):
             raise ConfigError("This case is kept for testing.", "Train on another, or tick Train in the project.")
         plan, others = self.setup.plan(self.paint.classes), self.others.chosen
-        first = OpenPair(CASE, image, labels)
+        first = OpenPair(case or CASE, image, labels)
         sources = [open_source(first, group=group_of(self.keeper, case, image)), *(other.source for other in others)]
         pairs = [first, *(other.pair for other in others if other.pair is not None)]
         for pair in pairs if plan.complete else ():
@@ -142,8 +153,8 @@ class TrainWidget(QWidget):
         content.addWidget(self.restore)
         content.addLayout(rows(("Image", self.image), ("Labels", self.paint.layer_row)))
         for part in (
-            self.paint, self.others, self.setup, self.train_button, self.resume_button, self.panel, self.plot,
-            self.replay, self.results, self.prediction, self.volumes,
+            self.paint, self.others, self.setup, self.train_button, self.resume_button, self.panel, self.preview,
+            self.plot, self.replay, self.results, self.prediction, self.volumes,
         ):  # fmt: skip
             content.addWidget(part)
         content.addStretch(1)
@@ -157,6 +168,10 @@ class TrainWidget(QWidget):
         self.paint.layer_changed.connect(self._refresh)
         self.paint.layer_changed.connect(self._on_labels_chosen)
         self.keeper.failed.connect(self.panel.show_error)
+        self.preview.doubt_wanted.connect(self._on_doubt_wanted)
+        self.models.kept.connect(self.results.show_kept)
+        self.models.noted.connect(self.panel.messages.add_note)
+        self.models.failed.connect(self.panel.show_error)
         self.setup.start.refused.connect(self.panel.show_error)
         self.panel.started.connect(self._refresh)
         self.panel.heard.connect(self._on_event)
@@ -193,6 +208,8 @@ class TrainWidget(QWidget):
         self._live = LiveRun(self._viewer, pairs, laid_out, job, self)
         self._live.noted.connect(self.panel.messages.add_note)
         self._live.failed.connect(self.panel.show_error)
+        self._live.explained.connect(self.preview.explain)
+        self._live.show_doubt(self.preview.doubt.isChecked())
         self.replay.show_run(laid_out.run)
         self.results.show_bundle(None)
         self.volumes.show_volumes((), None)
@@ -218,6 +235,7 @@ class TrainWidget(QWidget):
                 self.panel.messages.add_note(note)
             accepted = result.verdict is not None and result.verdict.accepted
             self.results.show_bundle(Bundle.load(result.bundle), self._live.run.load().replaces if accepted else None)
+            self.models.keep(self._live.run, result)
             reveal(self.results)
         elif job is not None and job.state == "cancelled" and self._live is not None:
             # cancelled, a training still leaves its best weights
@@ -226,6 +244,10 @@ class TrainWidget(QWidget):
         elif job is not None:
             reveal(self.panel)
         self._refresh()
+
+    def _on_doubt_wanted(self, wanted: bool) -> None:
+        if self._live is not None:
+            self._live.show_doubt(wanted)
 
     def _on_segment(self, bundle: Bundle) -> None:
         if self._live is not None:
@@ -244,7 +266,7 @@ class TrainWidget(QWidget):
 
     def _on_went_back(self, bundle: Bundle) -> None:
         self.setup.start.refresh()
-        self.panel.messages.add_note(Note(f"{bundle.spec.name} in your library is the version before again."))
+        self.panel.messages.add_note(Note(f"{bundle.spec.name} is the version before again."))
 
 
 def _summary(result: TrainResult) -> list[Note]:
