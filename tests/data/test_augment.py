@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from napari_medseg.data import UNLABELLED
-from napari_medseg.data.augment import Augmentation, Change, apply_change, draw_change
+from napari_medseg.data.augment import Augmentation, Change, apply_change, draw_change, spread_of
 
 SHAPE = (16, 20, 24)
 
@@ -104,6 +104,22 @@ def test_brightness_changes_are_bounded_and_spare_the_labels() -> None:
         np.testing.assert_array_equal(labels, target)
         assert changed.isfinite().all()
         assert (changed - torch.from_numpy(image)).abs().mean() < 1
+
+
+def test_changes_are_measured_by_the_spread_of_the_input() -> None:
+    image, target = patch()
+    windowed = (0.4 + 0.02 * image).astype(np.float32)
+    centre, unit = spread_of([windowed])
+    assert (centre, unit) == (pytest.approx(windowed.mean(), abs=1e-6), pytest.approx(windowed.std(), rel=1e-4))
+    assert spread_of([np.zeros((1, 4, 4, 4), np.float32)]) == (0.0, 1.0)
+    for seed in range(20):
+        augmentation = Augmentation(flip_axes=(), geometry=False)
+        change = draw_change(augmentation, SHAPE, np.random.default_rng(seed))
+        usual, _ = apply_change(change, ((windowed - centre) / unit).astype(np.float32), target, SHAPE)
+        augmentation = Augmentation(flip_axes=(), geometry=False, centre=centre, unit=unit)
+        change = draw_change(augmentation, SHAPE, np.random.default_rng(seed))
+        changed, _ = apply_change(change, windowed, target, SHAPE)
+        np.testing.assert_allclose((changed - centre) / unit, usual, atol=1e-3)
 
 
 def test_gamma_keeps_the_range() -> None:

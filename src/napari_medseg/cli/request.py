@@ -15,7 +15,8 @@ from napari_medseg.cli.predict import find_model
 from napari_medseg.cli.schemes import LOOK_AT, class_names, count_objects
 from napari_medseg.cli.settings import build, parse
 from napari_medseg.data import BACKGROUND_VALUE
-from napari_medseg.data.label_array import label_array
+from napari_medseg.data.fingerprint import window_of
+from napari_medseg.data.label_array import label_array, labels_on
 from napari_medseg.data.sample import Scheme
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.io import read
@@ -115,7 +116,8 @@ class Request:
         if self.init is None:
             images = [_image(case.image) for case in cases[:LOOK_AT]]
             channels = max(_channels(image) for image in images)
-            return design_spec(name, images[0], list(classes.values()), design, channels)
+            window = window_of((image, _labels(case, image)) for case, image in zip(cases, images, strict=False))
+            return design_spec(name, images[0], list(classes.values()), design, channels, window)
         start = trainable(find_model(self.init)).spec
         known = {entry.value: entry for entry in start.foreground}
         told = class_names(self.names)
@@ -148,6 +150,10 @@ def _pairs(images: Path, labels: Path, cases: str | None) -> tuple[dict[str, tup
         )
         notes.append(f"Names are compared without their ends: {', '.join(told)}.")
     return {name: (known[name], wanted[name]) for name in wanted}, notes
+
+
+def _labels(case: Case, image: Volume) -> NDArray[np.generic]:
+    return labels_on(read(case.labels)[0], image.spatial_shape, image.geometry, case.id)
 
 
 def _image(path: Path) -> Volume:

@@ -4,6 +4,8 @@ One interpolation rotates, scales and mirrors image and labels together. That is
 general transforms, which at the size of an interactive training's patch would take longer than the network's own step.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ RARE = 0.3
 """Probability of gamma, and of noise."""
 MARGIN = 0.15
 """Voxels that are cut around a patch on each side for rotating and scaling, as a share of the patch."""
+SPREAD_VOXELS = 2_000_000
+"""Of all images together that are looked at, at most about."""
 FLAT = 3.0
 """A patch whose edges differ by more than this is rotated in its plane only, as its voxels are mostly not cubes."""
 
@@ -40,6 +44,10 @@ class Augmentation:
     """Rotate by up to 15 degrees and scale by up to 20 %."""
     intensity: bool = True
     """Change contrast, brightness and gamma, and add noise."""
+    centre: float = 0.0
+    """Mean of the network's input, about which contrast changes."""
+    unit: float = 1.0
+    """Standard deviation of the network's input, by which brightness and noise are measured."""
 
     def margin(self, shape: Shape3) -> Shape3:
         """Return the voxels that a change needs around a (z, y, x) patch, on each side."""
@@ -57,12 +65,25 @@ class Change:
     """(3, 3): takes a voxel's offset from the centre of the result to its origin's offset, in voxels of (z, y, x)."""
     contrast: float = 1.0
     """Factor of the values."""
+    centre: float = 0.0
+    """Value that the contrast leaves as it is."""
     brightness: float = 0.0
-    """Added to the values, which have a standard deviation of about one."""
+    """Added to the values."""
     gamma: float = 1.0
     """Exponent on the values, scaled to [0, 1] for that."""
     noise_sd: float = 0.0
     noise_seed: int = 0
+
+
+def spread_of(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Return the mean and the standard deviation of (channel, z, y, x) network inputs, for `Augmentation`.
+
+    They are 0 and 1 where a network takes the standardised image, and something else where it takes a window of
+    calibrated values.
+    """
+    step = math.ceil((sum(image.size for image in images) / SPREAD_VOXELS) ** (1 / 3))
+    values = np.concatenate([image[:, ::step, ::step, ::step].ravel() for image in images]).astype(np.float64)
+    return float(values.mean()), float(values.std()) or 1.0
 
 
 def is_flat(shape: Shape3) -> bool:
@@ -86,10 +107,12 @@ def draw_change(augmentation: Augmentation, shape: Shape3, rng: np.random.Genera
             matrix[:, axis] *= -1
     if not augmentation.intensity:
         return Change(matrix)
-    contrast, brightness = rng.uniform(1 - CONTRAST, 1 + CONTRAST), rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+    unit = augmentation.unit
+    contrast, brightness = rng.uniform(1 - CONTRAST, 1 + CONTRAST), rng.uniform(-BRIGHTNESS, BRIGHTNESS) * unit
     gamma = np.exp(rng.uniform(-GAMMA, GAMMA)) if rng.random() < RARE else 1.0
-    noise_sd = rng.uniform(0, NOISE_SD) if rng.random() < RARE else 0.0
-    return Change(matrix, contrast, brightness, float(gamma), noise_sd, int(rng.integers(2**31)))
+    noise_sd = rng.uniform(0, NOISE_SD) * unit if rng.random() < RARE else 0.0
+    seed = int(rng.integers(2**31))
+    return Change(matrix, contrast, augmentation.centre, brightness, float(gamma), noise_sd, seed)
 
 
 def apply_change(
@@ -151,7 +174,7 @@ def _resample(
 def _recolour(values: "torch.Tensor", change: Change) -> "torch.Tensor":
     import torch
 
-    values = values * change.contrast + change.brightness
+    values = (values - change.centre) * change.contrast + (change.centre + change.brightness)
     if change.gamma != 1.0:
         low, high = values.aminmax()
         span = (high - low).clamp(min=1e-6)

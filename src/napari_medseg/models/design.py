@@ -32,7 +32,12 @@ class Design(BaseModel):
 
 
 def design_spec(
-    name: str, image: Volume, classes: Sequence[LabelClass], design: Design | None = None, channels: int = 1
+    name: str,
+    image: Volume,
+    classes: Sequence[LabelClass],
+    design: Design | None = None,
+    channels: int = 1,
+    intensity: Intensity | None = None,
 ) -> ModelSpec:
     """Return the specification of a new segmentation network for images like `image`.
 
@@ -48,6 +53,10 @@ def design_spec(
         What the user decided.
     channels : int
         Input channels.
+    intensity : Intensity, optional
+        Of a network, as found from labelled images; otherwise all Hounsfield units that a scanner stores, or the mean
+        and standard deviation of images in other units. A sketch always sees all, since more is painted while it
+        learns.
     """
     design = design or Design()
     dims = 2 if len(image.spatial_shape) == 2 else design.dims
@@ -66,10 +75,14 @@ def design_spec(
         channels=channels,
         classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),
         axcodes=axcodes,
-        intensity=HOUNSFIELD if image.units == "HU" else Intensity(),
+        intensity=_intensity(image, None if design.size == "sketch" else intensity),
         patch_size=propose_patch(shape[-dims:], spacing[-dims:], budget),
         modality=image.modality,
     )
+
+
+def _intensity(image: Volume, found: Intensity | None) -> Intensity:
+    return found or (HOUNSFIELD if image.units == "HU" else Intensity())
 
 
 def _axcodes(image: Volume) -> str | None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator
 
 from napari_medseg import processes
-from napari_medseg.data.augment import Augmentation
+from napari_medseg.data.augment import Augmentation, spread_of
 from napari_medseg.data.order import ordered_axes
 from napari_medseg.data.split import HeldOut, hold_out
 from napari_medseg.device import choose, compute_dtype
@@ -64,7 +64,8 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     samples = [case.sample for case in cases]
     ordered = ordered_axes([sample.target for sample in samples], len(spec.classes))
     mirrored = tuple(axis for axis in flip_axes(spec, train) if axis not in ordered)
-    augmentation = Augmentation(mirrored, train.geometry, train.intensity)
+    centre, unit = spread_of([sample.image for sample in samples])
+    augmentation = Augmentation(mirrored, train.geometry, train.intensity, centre, unit)
     targets = [held_out.training_target(sample) for sample in samples]
     teaching, started = None, time.monotonic()
     if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_medseg.data import BACKGROUND_VALUE
+from napari_medseg.data.fingerprint import window_of
 from napari_medseg.errors import DataError
 from napari_medseg.io import write
 from napari_medseg.io.formats import mapped
@@ -112,7 +114,7 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         painted |= {int(value) for value in np.unique(np.asarray(strokes.data))}
         if number == learnt:
             check_painted(painted, plan.classes, plan.complete)
-        spec = spec or spec_of(plan, image)
+        spec = spec or spec_of(plan, image, np.asarray(strokes.data))
         mirror = _empty_copy(strokes, folder / f"labels{suffix}.medvol", plan)
         ignored |= set(mirror.update(np.asarray(strokes.data)).ignored)
         mirrors[source.id] = mirror
@@ -128,10 +130,11 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
     return LaidOut(run, mirrors, plan.classes, tuple(sorted(ignored)))
 
 
-def spec_of(plan: TrainPlan, image: Volume) -> ModelSpec:
+def spec_of(plan: TrainPlan, image: Volume, labels: NDArray[np.generic] | None = None) -> ModelSpec:
     """Return the specification of the model to be made: a new design, or the start's with the user's classes."""
     if plan.start is None:
-        return design_spec(plan.name, image, plan.classes, plan.design)
+        window = None if labels is None else window_of([(image, labels)])
+        return design_spec(plan.name, image, plan.classes, plan.design, intensity=window)
     return fine_tuned_spec(trainable(plan.start).spec, plan.name, plan.classes)
 
 
