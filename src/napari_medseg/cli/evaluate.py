@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_medseg.cli.console import follow, out, say, table
+from napari_medseg.cli.image_scores import image_scores
 from napari_medseg.errors import WriteError
 from napari_medseg.progress import Control
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 commands = typer.Typer(no_args_is_help=True, help="Score predictions against references.")
 
 SHOWN_FAILURES = 5
+for task in ("superresolution", "enhancement"):
+    commands.command(task)(image_scores)
 
 
 @commands.command()

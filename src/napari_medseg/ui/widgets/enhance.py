@@ -11,7 +11,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from napari_medseg.errors import ConfigError, MedsegError
+from napari_medseg.errors import ConfigError, DataError, MedsegError
+from napari_medseg.evaluate.images import score_image
 from napari_medseg.evaluate.quality import QualityReport, assess, noise_map
 from napari_medseg.inference.restoration.options import EnhancedFiles
 from napari_medseg.io import read
@@ -50,6 +51,7 @@ class _Asked:
     image: Image
     part: tuple[tuple[int, ...], tuple[int, ...]] | None
     """Start and stop, where only a part is enhanced."""
+    truth: Image | None
 
 
 class EnhanceWidget(ModelPanel):
@@ -80,6 +82,8 @@ class EnhanceWidget(ModelPanel):
         self.regions.setToolTip(
             "For Quality: signal is taken where a Labels layer has class 1, contrast between classes 1 and 2"
         )
+        self.truth = LayerChoice(napari_viewer, _is_original, self, nothing="unknown")
+        self.truth.setToolTip("The image as it should be, where there is one: the result is compared with it")
         self.keep_button = QPushButton("Keep the network", self)
         self.keep_button.setToolTip("Add the network that was learned from this image to your models")
         self.keep_button.hide()
@@ -113,7 +117,8 @@ class EnhanceWidget(ModelPanel):
             arguments = {"request": request, "out": new_scratch_file()}
             arguments["model"] = bundle.path if by_model and bundle is not None else None
             arguments["keep"] = None if preview else new_scratch_file("")
-            self._asked = _Asked(image, part)
+            truth = self.truth.layer
+            self._asked = _Asked(image, part, truth if isinstance(truth, Image) and not preview else None)
             volumes = {"image": partial(image_volume, image)}
             self._job.start(FileTask(TARGET, volumes, arguments, "Copying the image for the worker", exclusive=True))
         except MedsegError as error:
@@ -138,6 +143,7 @@ class EnhanceWidget(ModelPanel):
         content = scrolling(self)
         form = rows(("Image", self.image), ("Way", self.setup.way_choice))
         add_row(form, "Model", self.model)
+        add_row(form, "Truth", self.truth)
         add_row(form, "Regions", self.regions)
         add_row(form, "Device", self.device)
         self._form = form
@@ -180,12 +186,13 @@ class EnhanceWidget(ModelPanel):
         if self._asked is not None:
             in_background(partial(_load, self._asked, files), partial(self._show, self._asked), self.panel.show_error)
 
-    def _show(self, asked: _Asked, found: Enhanced) -> None:
+    def _show(self, asked: _Asked, loaded: tuple[Enhanced, str]) -> None:
+        found, compared = loaded
         if not self._is_here(asked.image):
             return
         add_enhanced(self._viewer, asked.image, found)
         compare_side_by_side(self._viewer, self.compare.isChecked())
-        self.facts.setText(_facts(found))
+        self.facts.setText(_facts(found, compared))
         reveal(self.facts)
 
     def _show_quality(self, found: tuple[QualityReport, Volume]) -> None:
@@ -224,7 +231,8 @@ def _assess(image: Image, regions: Labels | None) -> tuple[QualityReport, Volume
     return report, replace(volume, data=noise, name=f"{volume.name} noise", window=(0.0, top), derivation=said)
 
 
-def _load(asked: _Asked, files: EnhancedFiles) -> Enhanced:
+def _load(asked: _Asked, files: EnhancedFiles) -> tuple[Enhanced, str]:
+    """Return what is to be shown, and how near it is to the truth, in words."""
     original = as_grey(image_volume(asked.image))
     what = "preview" if asked.part else files.title
     if asked.part is not None:
@@ -237,7 +245,13 @@ def _load(asked: _Asked, files: EnhancedFiles) -> Enhanced:
     result = replace(
         original, data=np.array(result.data), geometry=result.geometry, name=name, derivation=files.derivation
     )
-    return enhanced_of(original, result, _spread(files, original), files.report)
+    found = enhanced_of(original, result, _spread(files, original), files.report)
+    if asked.truth is None:
+        return found, ""
+    try:
+        return found, f"{score_image(result, image_volume(asked.truth))}."
+    except DataError as error:
+        return found, str(error)
 
 
 def _spread(files: EnhancedFiles, original: Volume) -> Volume | None:
@@ -247,9 +261,9 @@ def _spread(files: EnhancedFiles, original: Volume) -> Volume | None:
     return replace(found, data=np.array(found.data), name=f"{original.name} uncertainty")
 
 
-def _facts(found: Enhanced) -> str:
+def _facts(found: Enhanced, compared: str) -> str:
     took = f"Took {found.report['seconds']:.0f} s." if "seconds" in found.report else ""
-    lines = (f"<b>{escape(found.result.name)}</b>", escape(found.result.derivation), took)
+    lines = (f"<b>{escape(found.result.name)}</b>", escape(found.result.derivation), escape(compared), took)
     return "<br>".join(line for line in lines if line)
 
 
