@@ -35,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_medseg.data import BACKGROUND_VALUE
+from napari_medseg.data.fingerprint import window_of
 from napari_medseg.data.samples import mni152_path, mni152_tissues
 from napari_medseg.data.strokes import Annotator, draw_corrections, draw_strokes
 from napari_medseg.inference import PredictOptions, predict
@@ -226,7 +227,8 @@ class Ours:
         write(replace(self._image, data=labels.astype(np.uint8), kind="labels", units=None, window=None), path)
         classes = [LabelClass(value=k, name=f"class {k}") for k in range(1, self._structure.classes)]
         size = "small" if self._round else "sketch"
-        spec = design_spec("interactive", self._image, classes, Design(size=size))
+        window = window_of([(self._image, labels)])
+        spec = design_spec("interactive", self._image, classes, Design(size=size), intensity=window)
         left = max(seconds - (time.perf_counter() - started), 1) / 60
         case = Case(id="volume", image=self._folder / "image.nii.gz", labels=path)
         created = create_run(run, spec, [case], TrainConfig(minutes=left, seed=self._seed))
