@@ -70,7 +70,7 @@ def test_a_training_looks_around_when_asked(make_run, teacher):
     for event in shown:
         assert event.doubt.shape == (SHAPE[0], SHAPE[2])
         assert event.doubt.any()
-        assert event.shown.startswith(("sketch: Dice", "network: Dice") if teacher else "network")
+        assert event.shown.startswith(("sketch: Dice", "network: Dice", "network and sketch") if teacher else "network")
     # two models that have learnt little, or one and its teacher, are in full doubt only where they disagree
     most = max(event.doubt.max() for event in found)
     assert most == 255 if teacher else most > 100
