@@ -35,6 +35,7 @@ def test_from_images_to_scores(command, cells, tmp_path):
                    *settings)  # fmt: skip
     assert done.code == 0, done.err
     assert "on held-out images: map50" in done.out
+    assert not (run / "cache").exists(), "copies of images are left behind"
     done = command("predict", run / "bundle", cells / "images", "--out", out, "--set", "threshold=0",
                    "--set", f"coco={cells / 'boxes.json'}")  # fmt: skip
     assert done.code == 0, done.err
@@ -53,6 +54,8 @@ def test_from_images_to_scores(command, cells, tmp_path):
         report = json.loads(scores.read_text())
         assert (report["images"], report["classes"]["cell"]["boxes"]) == (6, 6)
         assert "<svg" in page.read_text()
+    done = command("predict", run / "bundle", cells / "images", "--out", out, "--set", "report=0.5")
+    assert (done.code, "not read from DICOM" in done.err) == (2, True)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     done = command("predict", run / "bundle", cells / "images" / "0.png", tmp_path / "bad.png", "--out", out)
     assert (done.code, "1 of 2 images could not" in done.err) == (2, True)

@@ -55,17 +55,18 @@ def write_reports(
     WriteError
         If an image is not from DICOM.
     """
-    from napari_medseg.io.dicom.out.report import Finder, write_report
+    from napari_medseg.io.dicom.out.report import Finder, check_source, write_report
 
     finder = Finder(model.spec.name, model.hash[:16])
     written = []
     for name, boxes in found.items():
-        sure = boxes.chosen(boxes.scores >= least)
+        sure, image = boxes.chosen(boxes.scores >= least), single_image(images[name], name)
+        check_source(image)
         if not len(sure):
             say(f"{name}: nothing reaches a score of {least:g}, so there is no report.")
             continue
         path = folder / f"{Path(name).with_suffix('').as_posix().replace('/', '_')}.sr.dcm"
-        written.append(write_report(sure, single_image(images[name], name), path, finder))
+        written.append(write_report(sure, image, path, finder))
     return written
 
 

@@ -5,10 +5,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-EDGES = (40.0, 30.0, 20.0)
-"""Edges in network pixels that the things of the smallest class may get: the largest one that time allows."""
-PASSES = 12
-"""Looks at each image that a training needs at least."""
+EDGES = ((40.0, 24), (30.0, 12), (20.0, 0))
+"""Edges in network pixels that the things of the smallest class may get, each with the looks at each image that time
+must allow for: the first one with enough of it is taken."""
 SPEED = 0.9e6
 """Pixels that a small network learns from in a second of one core."""
 MOST_PIXELS = {"cpu": 640, "gpu": 1024}
@@ -49,19 +48,19 @@ def fitted_zoom(
     Examples
     --------
     >>> sizes, labels, shapes = np.full((3, 2), 40.0), np.ones(3, int), np.full((200, 2), 512)
-    >>> [fitted_zoom(sizes, labels, shapes, "cpu", minutes * 60) for minutes in (2, 10, 20)]
+    >>> [fitted_zoom(sizes, labels, shapes, "cpu", minutes * 60) for minutes in (2, 10, 30)]
     [0.5, 0.75, 1.0]
     """
     edges = np.sqrt(sizes.prod(axis=1))
     typical = min(float(np.median(edges[labels == value])) for value in set(labels.tolist()))
     zoom = 1.0
-    for edge in EDGES:
+    for edge, passes in EDGES:
         # Large images of tiny things are cut into tiles; making them larger would add nothing but work.
         zoom = float(np.clip(edge / typical, 0.05, 1.0 if shapes.max() > MOST_PIXELS[processor] else 2.0))
         # An eighth keeps the edges of most images whole numbers.
         zoom = round(zoom * 8) / 8 if zoom >= 0.25 else round(zoom, 2)
         pixels = np.minimum(shapes * zoom, MOST_PIXELS[processor]).prod(axis=1).sum()
-        if processor == "gpu" or seconds is None or PASSES * pixels <= SPEED * seconds:
+        if processor == "gpu" or seconds is None or passes * pixels <= SPEED * seconds:
             break
     return zoom
 

@@ -9,7 +9,7 @@ from napari_medseg.device import choose
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.detector_weights import load_detector
 from napari_medseg.models.pretrained import fetch_imagenet
-from napari_medseg.progress import Control, Event
+from napari_medseg.progress import Control, Event, Finished
 from napari_medseg.training.detection.learner import DetectorLearner
 from napari_medseg.training.detection.material import load_material
 from napari_medseg.training.detection.request import processor_of
@@ -44,8 +44,11 @@ def train_detection(folder: RunFolder, control: Control, resume: bool) -> Iterat
         yield session.resume()
     else:
         session.count_reading(clock() - started)
-    yield from session.work(control)
-    shutil.rmtree(cache, ignore_errors=True)
+    for event in session.work(control):
+        if isinstance(event, Finished):
+            # Nobody need ask for more after this event.
+            shutil.rmtree(cache, ignore_errors=True)
+        yield event
 
 
 def _weights(name: str, spec: ModelSpec, control: Control) -> Generator[Event, None, Path]:

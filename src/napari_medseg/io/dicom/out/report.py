@@ -78,11 +78,7 @@ def write_report(boxes: Boxes, volume: Volume, path: Path, finder: Finder | None
     WriteError
         If the image is not from DICOM, there is no box, or what was written reads otherwise.
     """
-    if not volume.source:
-        raise WriteError(
-            f"{volume.name} was not read from DICOM files, and a DICOM report belongs to a DICOM study.",
-            "Open the DICOM series itself, or write .csv or .json.",
-        )
+    check_source(volume)
     if not len(boxes):
         raise WriteError("There is no box to report.", "Lower the threshold, or accept or draw boxes.")
     if volume.axes:
@@ -94,6 +90,21 @@ def write_report(boxes: Boxes, volume: Volume, path: Path, finder: Finder | None
             dataset.save_as(temporary, enforce_file_format=True)
             _check(boxes, boxes_of_report(temporary, volume), path)
     return path
+
+
+def check_source(volume: Volume) -> None:
+    """Raise unless an image was read from DICOM files.
+
+    Raises
+    ------
+    WriteError
+        If it was not.
+    """
+    if not volume.source:
+        raise WriteError(
+            f"{volume.name} was not read from DICOM files, and a DICOM report belongs to a DICOM study.",
+            "Open the DICOM series itself, or write .csv or .json.",
+        )
 
 
 def _check(meant: Boxes, found: Boxes, path: Path) -> None:
