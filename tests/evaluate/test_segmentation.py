@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import Cancelled, DataError
-from napari_medseg.evaluate import evaluate_segmentation, score_case, score_segmentation
+from napari_medseg.evaluate import ScoreOptions, evaluate_segmentation, score_case, score_segmentation
 from napari_medseg.io import write
 from napari_medseg.progress import Control, Progress
 from napari_medseg.volume import Geometry, LabelClass, Volume
@@ -34,6 +34,16 @@ def test_without_the_geometry_of_one_both_are_taken_as_they_are_stored():
     here = labels(slice(2, 6), cyst=True, affine=flipped)
     scores = score_case(here, Volume(here.data, None, kind="labels", classes=CLASSES))
     assert [one.dice for one in scores.values()] == [1, 1]
+
+
+def test_names_may_have_a_common_end(tmp_path):
+    for case in ("a_1", "a_2", "a_3"):
+        save(labels(slice(3, 7)), tmp_path / "references" / f"{case}.nii.gz")
+        save(labels(slice(2, 6)), tmp_path / "predictions" / f"{case}_0000.nii.gz")
+    options = ScoreOptions(cases=("a_1", "a_2_0000"))
+    report = evaluate_segmentation(tmp_path / "predictions", tmp_path / "references", options=options)
+    assert list(report.cases) == ["a_1", "a_2"]
+    assert report.mean["liver"].dice == 0.75
 
 
 def test_a_case_by_hand():

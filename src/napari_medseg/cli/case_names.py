@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_medseg.errors import ConfigError
+from napari_medseg.io.case_names import without_ends
 from napari_medseg.io.format import stem
 
 COLUMNS = ("case", "name", "id", "image")
@@ -52,8 +53,8 @@ def case_names(choice: str) -> tuple[str, ...]:
     return found
 
 
-def chosen(found: dict[str, T], choice: str | None, where: object) -> dict[str, T]:
-    """Return the entries that a list names; all of them if there is no list.
+def chosen(found: dict[str, T], choice: str | None, where: object, ends: tuple[str, str] = ("", "")) -> dict[str, T]:
+    """Return the entries that a list names, with `ends` or without; all of them if there is no list.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def chosen(found: dict[str, T], choice: str | None, where: object) -> dict[str, 
     """
     if choice is None:
         return found
-    names = case_names(choice)
+    names = without_ends(case_names(choice), found, ends)
     missing = [name for name in names if name not in found]
     if missing:
         raise ConfigError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_medseg.errors import DataError
+from napari_medseg.io.case_names import same_names, without_ends
 from napari_medseg.io.format import stem
 from napari_medseg.io.named import by_stem
 
@@ -31,8 +32,9 @@ def pair(predictions: Path, references: Path, cases: Sequence[str] | None = None
     predictions : Path
         Folder of label maps, or one of them.
     references : Path
-        Folder of label maps of the same names without suffix; or one label map; or a CSV file with the column
-        ``reference`` and, if wanted, ``prediction`` and ``case``: paths relative to the file.
+        Folder of label maps of the same names without suffix, but for a common end (see `same_names`); or one label
+        map; or a CSV file with the column ``reference`` and, if wanted, ``prediction`` and ``case``: paths relative to
+        the file.
     cases : sequence of str, optional
         Names of the cases to score; all references if None.
 
@@ -47,15 +49,16 @@ def pair(predictions: Path, references: Path, cases: Sequence[str] | None = None
         If there is no reference, not one prediction, a name occurs twice, or a case that was asked for has no
         reference.
     """
+    ends = ("", "")
     if references.suffix.lower() == ".csv":
         found = _listed(predictions, references)
     elif predictions.is_file() and references.is_file():
         found = [Pair(stem(references), predictions, references)]
     else:
-        predicted = by_stem(predictions, LABEL_MAPS)
-        found = [Pair(name, predicted.get(name), path) for name, path in by_stem(references, LABEL_MAPS).items()]
+        predicted, truth, ends = same_names(by_stem(predictions, LABEL_MAPS), by_stem(references, LABEL_MAPS))
+        found = [Pair(name, predicted.get(name), path) for name, path in truth.items()]
     if cases is not None:
-        found = _chosen(found, cases, references)
+        found = _chosen(found, without_ends(cases, {each.name for each in found}, ends), references)
     missing = [each.name for each in found if each.predicted is None]
     if len(missing) == len(found):
         raise DataError(
