@@ -127,12 +127,17 @@ class Boxes:
         return Boxes(self.edges[which], self.labels[which], self.scores[which], self.classes, masks)
 
     def sizes_mm(self, geometry: Geometry) -> NDArray[np.float64]:
-        """Return the (n, axes) lengths of the boxes' edges in mm, on the grid that they are drawn on."""
-        return np.asarray(self.sizes * np.array(geometry.spacing))
+        """Return the (n, axes) lengths of the boxes' edges in mm, on the grid that they are drawn on.
+
+        Boxes of a plane may be on a grid of a single slice.
+        """
+        return np.asarray(self.sizes * np.array(geometry.spacing)[-self.axes :])
 
     def centres_mm(self, geometry: Geometry) -> NDArray[np.float64]:
         """Return the (n, 3) middles in RAS+ mm."""
-        return geometry @ (self.centres - 0.5)
+        index = np.zeros((len(self), geometry.ndim))
+        index[:, -self.axes :] = self.centres - 0.5
+        return geometry @ index
 
 
 Output = LabelMap | ProbabilityMap | UncertaintyMap | Boxes

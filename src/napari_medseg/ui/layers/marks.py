@@ -53,9 +53,8 @@ def cornered_edges(points: "Points", image: "Image") -> "NDArray[np.float64]":
     """
     if not len(points.data) or len(points.data) % 2:
         raise DataError(f"{points.name} has {len(points.data)} points.", "Set two opposite corners for each box.")
-    index = np.rint(in_voxels(points, np.asarray(points.data), image)).reshape(-1, 2, points.ndim)
     shape = np.array(image_volume(image).spatial_shape)
-    index = index[..., -len(shape) :]
+    index = np.rint(in_voxels(points, np.asarray(points.data), image)).reshape(-1, 2, len(shape))
     if (index < 0).any() or (index >= shape).any():
         raise DataError(f"A point of {points.name} does not lie on {image.name}.", "Set it on the image.")
     return np.stack([index.min(axis=1), index.max(axis=1) + 1], axis=1)

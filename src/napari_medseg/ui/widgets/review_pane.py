@@ -217,8 +217,9 @@ class ReviewPane(QWidget):
         if review is None or image is None or number == self._picked:
             return
         self._picked = number
-        centre = np.floor(review.boxes.centres[number]).astype(int)
         highest = np.array(image_volume(image).spatial_shape) - 1
+        centre = np.zeros(len(highest), int)
+        centre[-review.boxes.axes :] = np.floor(review.boxes.centres[number])
         go_to(self._viewer, image, [int(k) for k in np.clip(centre, 0, highest)], centre=True)
         self.refresh()
 
