@@ -44,13 +44,13 @@ def test_few_units_have_no_interval_and_the_text_says_what_is_missing() -> None:
     assert not found.classes["tumour"].validated
     text = str(found)
     assert "Dice on 5 held-out blocks: liver 0.75 (0.75 to 0.75, 5 blocks), tumour 0.50 (from 1 block)." in text
-    assert "Not validated: tumour. Annotate them in about 14 more places well apart" in text
+    assert "Too little to validate: tumour. Annotate them in about 14 more places well apart" in text
 
 
 def test_a_class_without_held_out_voxels_is_named() -> None:
     found = measure({name: counts((30, 40, 40)) for name in "abc"}, NAMES, "patient", 0.15)
     assert found.missing == ("tumour",)
-    assert "Not validated: tumour. Annotate them in about 9 more patients" in str(found)
+    assert "Too little to validate: tumour. Annotate them in about 9 more patients" in str(found)
 
 
 def test_nothing_held_out_is_not_validated() -> None:

@@ -67,7 +67,7 @@ class Measurement:
         weak = {name: found.units for name, found in self.classes.items() if not found.validated}
         weak |= dict.fromkeys(self.missing, 0)
         if weak:
-            text += f" Not validated: {', '.join(weak)}. {self._wanted(min(weak.values()), 'them')}"
+            text += f" Too little to validate: {', '.join(weak)}. {self._wanted(min(weak.values()), 'them')}"
         return text
 
     def _wanted(self, present: int, what: str) -> str:
