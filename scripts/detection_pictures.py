@@ -32,7 +32,7 @@ def detect_panel(viewer: "napari.Viewer") -> "DetectWidget":
 
 def blood(viewer: "napari.Viewer", panel: "DetectWidget", image: Path, model: Path, out: Path) -> None:
     """Find blood cells, accept some, and reject one."""
-    viewer.open(image, plugin="napari-medseg")
+    viewer.open(image)
     panel.model.open(model)
     panel.run_button.click()
     wait(lambda: not panel.panel.busy, 120)

@@ -5,11 +5,15 @@ import sys
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 from qtpy.QtCore import Qt
 
-from napari_medseg.ui.layers import image_volume, to_layer_tuples
-from napari_medseg.ui.layers.boxes import BOXES_OF
-from napari_medseg.volume import Geometry, Volume
+from napari_medseg import read
+from napari_medseg.errors import DataError, WriteError
+from napari_medseg.prediction import Boxes
+from napari_medseg.ui.layers import image_volume, new_labels, to_layer_tuples
+from napari_medseg.ui.layers.boxes import BOXES_OF, boxes_as_labels
+from napari_medseg.volume import Geometry, LabelClass, Volume
 
 pytestmark = pytest.mark.viewer
 
@@ -87,6 +91,12 @@ def test_boxes_are_reviewed_drawn_and_saved(viewer, dock, click, image, table, t
     review.save(saved)
     rows = list(csv.DictReader(saved.read_text().splitlines()))
     assert [float(rows[0][name]) for name in ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")] == [30, 20, 3, 34, 24, 6]
+    with pytest.raises(WriteError, match="not read from DICOM"):
+        review.save(tmp_path / "reviewed.dcm")
+    review.save(tmp_path / "reviewed.luna.csv")
+    rows_mm = list(csv.DictReader((tmp_path / "reviewed.luna.csv").read_text().splitlines()))
+    assert len(rows_mm) == len(rows)
+    assert set(rows_mm[0]) == {"seriesuid", "coordX", "coordY", "coordZ", "diameter_mm", "probability"}
     review.save(tmp_path / "reviewed.json")
     detect.open_boxes(tmp_path / "reviewed.json")
     assert len(review.review.boxes) == len(rows)
@@ -94,6 +104,58 @@ def test_boxes_are_reviewed_drawn_and_saved(viewer, dock, click, image, table, t
     filled = image_volume(viewer.layers[-1])
     assert filled.kind == "labels"
     assert set(np.unique(np.asarray(filled.data)[3:6, 20:24, 30:34])) == {1}
+
+
+def test_boxes_of_every_kind_of_layer_become_a_dicom_report(viewer, dock, click, tmp_path):
+    (volume,) = read(get_testdata_file("CT_small.dcm"))
+    ((data, about, _),) = to_layer_tuples(volume)
+    image = viewer.add_image(data, **about)
+    detect = dock("Detect")
+    detect.draw(["lesion", " cyst", "lesion"])
+    review = detect.review
+    assert review.isVisible()
+    assert [c.name for c in review.review.boxes.classes] == ["lesion", "cyst"]
+    drawn = review.drawn.layer.layer
+    assert drawn.mode == "add_rectangle"
+    drawn.add([[0, 20, 30], [0, 20, 49], [0, 39, 49], [0, 39, 30]], shape_type="rectangle")
+    click(review.drawn.add_button)
+    points = viewer.add_points([image.data_to_world(place) for place in ((0, 60, 60), (0, 69, 64))])
+    review.drawn.layer.choose(points)
+    click(review.drawn.add_button)
+    labels = new_labels(image, (LabelClass(value=7, name="cyst"),))
+    labels.data[0, 100:104, 90:99] = 7
+    viewer.add_layer(labels)
+    review.drawn.layer.choose(labels)
+    click(review.drawn.add_button)
+    found = review.review.boxes
+    assert found.names == ("lesion", "lesion", "cyst")
+    meant = [[[20, 30], [40, 50]], [[60, 60], [70, 65]], [[100, 90], [104, 99]]]
+    assert found.edges.tolist() == meant
+    review.save(tmp_path / "found.dcm")
+    detect.open_boxes(tmp_path / "found.dcm")
+    np.testing.assert_allclose(review.review.boxes.edges, meant, atol=1e-3)
+    assert review.review.boxes.names == found.names
+    review.table.setCurrentCell(0, 0)
+    assert np.rint(image.world_to_data(viewer.dims.point))[0] == 0
+    with pytest.raises(DataError, match="no volume"):
+        review.save(tmp_path / "found.luna.csv")
+    click(review.labels_button)
+    filled = np.asarray(image_volume(viewer.layers[-1]).data)
+    assert [(filled == value).sum() for value in np.unique(filled)[1:]] == [4 * 9, 20 * 20 + 10 * 5]
+
+
+def test_masks_become_a_labels_layer_of_things(viewer, dock, image):
+    ((data, about, _),) = to_layer_tuples(Volume(np.zeros((300, 300), np.uint8), None, name="cells"))
+    plane = viewer.add_image(data, **about)
+    places = np.array([[10 * (k // 20), 10 * (k % 20)] for k in range(260)], float)
+    edges = np.stack([places, places + 8], axis=1)
+    half = np.repeat(np.array([[[1.0, 0.0]]], np.float32), 260, axis=0)
+    cell = (LabelClass(value=1, name="cell"),)
+    layer = boxes_as_labels(Boxes(edges, np.ones(260, int), np.ones(260), cell, half), plane)
+    assert (layer.data[10:18, 0:4] == 21).all()
+    assert (layer.data[10:18, 4:8] == 0).all()
+    values = np.unique(layer.data)
+    assert (len(values), 255 in values) == (261, False), "255 stands for painted background"
 
 
 @pytest.mark.slow
