@@ -26,7 +26,7 @@ class ClassificationConfig(ScoredConfig):
     several classes for an image, else single."""
     architecture: str = "auto"
     """A registered architecture for classification; auto takes resnet18_small for small images, resnet18 for large ones
-    and resnet18_3d for volumes; for another size of it, see `width`."""
+    and for volumes resnet18_3d, or cnn_small without a graphics processor; for another size of it, see `width`."""
     width: Annotated[int, Field(ge=1, le=256)] | None = None
     """Channels of the first stage of resnet18_small and cnn_small; None: 64 on a graphics processor, 32 without."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -178,7 +178,8 @@ def _architecture(facts: Survey, config: ClassificationConfig) -> str:
     if config.architecture != "auto":
         return config.architecture
     if facts.dims == 3:
-        return "cnn_small" if facts.edge <= SMALL and _device(config) == "cpu" else "resnet18_3d"
+        # A step of a ResNet for volumes takes minutes without a graphics processor.
+        return "cnn_small" if _device(config) == "cpu" and not config.pretrained else "resnet18_3d"
     return "resnet18_small" if facts.edge <= SMALL and not config.pretrained else "resnet18"
 
 

@@ -25,6 +25,8 @@ EPOCHS, FEWEST_STEPS = 60, 1000
 """How often each image is seen where nobody says, and how many steps it is at least."""
 UNTIMED = 2
 """The first of the timed steps, which are slower than all others."""
+TIMED_SHARE = 0.2
+"""Of the time budget, after which fewer steps are enough to plan by."""
 LOOKS = 20
 """Validations in a training, if they take no more than the share below."""
 FEWEST_LOOKS = 4
@@ -173,14 +175,15 @@ class ScoredSession(ABC):
         self._losses.append(loss)
         if state.planned is None:
             self._timed.append(took)
-            if len(self._timed) == TIMED:
+            [slow] = processes.any_of(state.seconds - state.read > TIMED_SHARE * 60 * (self.run.train.minutes or 0))
+            if len(self._timed) == TIMED or (slow and len(self._timed) > UNTIMED):
                 yield from self._plan_by_time()
         yield Step(state.step, state.planned or self.most, value, rate, state.seconds)
 
     def _plan_by_time(self) -> Iterator[Event]:
         state, minutes = self.state, self.run.train.minutes
         assert minutes is not None
-        each = sum(self._timed[UNTIMED:]) / (TIMED - UNTIMED)
+        each = sum(self._timed[UNTIMED:]) / (len(self._timed) - UNTIMED)
         validation = 0.0
         if self.held:
             started, some = self.clock(), min(self.sample, self.held)
