@@ -35,8 +35,8 @@ def blood(viewer: "napari.Viewer", panel: "DetectWidget", image: Path, model: Pa
     viewer.open(image)
     panel.model.open(model)
     panel.run_button.click()
-    wait(lambda: not panel.panel.busy, 120)
-    wait(lambda: panel.review.review is not None, 30)
+    wait(lambda: not panel.panel.busy)
+    wait(lambda: panel.review.review is not None)
     for key, rows in (("A", (0, 1, 2)), ("R", (4,))):
         for row in rows:
             panel.review.table.setCurrentCell(row, 0)
@@ -78,9 +78,10 @@ def main() -> int:
     viewer.window.resize(*WINDOW)
     try:
         panel = detect_panel(viewer)
-        blood(viewer, panel, arguments.image, arguments.model, arguments.out)
-        viewer.layers.clear()
         nodules(viewer, panel, arguments.phantoms, arguments.out)
+        viewer.layers.clear()
+        viewer.dims.ndisplay = 2
+        blood(viewer, panel, arguments.image, arguments.model, arguments.out)
     finally:
         viewer.close()
         local_engine().close()

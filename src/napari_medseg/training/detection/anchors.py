@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-EDGES = ((40.0, 24), (30.0, 12), (20.0, 0))
+EDGES = ((40.0, 24), (30.0, 7), (20.0, 0))
 """Edges in network pixels that the things of the smallest class may get, each with the looks at each image that time
 must allow for: the first one with enough of it is taken."""
 SPEED = 0.9e6
