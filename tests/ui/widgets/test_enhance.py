@@ -38,7 +38,7 @@ def test_thin_slices_beside_the_original(image, viewer, dock, click, settle, qtb
     choose(enhance.setup.way_choice, "Thinner slices")
     click(enhance.run_button)
     assert not enhance.run_button.isEnabled()
-    settle(lambda: enhance.facts.text())
+    settle(lambda: enhance.facts.text(), 180)
     result = viewer.layers.selection.active
     assert result.name == "MR 2 finer (synthesised)"
     assert result.data.shape == (30, 40, 44)
@@ -73,7 +73,7 @@ def test_thin_slices_beside_the_original(image, viewer, dock, click, settle, qtb
     assert start == (0, 0, 0)
     assert stop == (10, 40, 44)
     click(enhance.preview_button)
-    settle(lambda: viewer.layers.selection.active.name == "MR 2 preview (synthesised)")
+    settle(lambda: viewer.layers.selection.active.name == "MR 2 preview (synthesised)", 180)
     assert viewer.layers.selection.active.data.shape == (10, 40, 44)
     assert not enhance.keep_button.isVisible()
 
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said(image, viewer, dock, click, qtbot):
     enhance = dock("Enhance")
     choose(enhance.setup.way_choice, "Deblurring")
     click(enhance.run_button)
-    qtbot.waitUntil(lambda: enhance.panel.messages.error is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: enhance.panel.messages.error is not None, timeout=180_000)
     assert "width of the blur" in enhance.panel.messages.error.problem
     choose(enhance.setup.way_choice, "Trained model")
     assert not enhance.run_button.isEnabled()
