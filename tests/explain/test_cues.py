@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_medseg import io
-from napari_medseg.errors import BundleError, Cancelled, ConfigError, DataError
+from napari_medseg.errors import Cancelled, ConfigError, DataError
 from napari_medseg.explain import ExplainOptions, Explanation, explain, methods
 from napari_medseg.progress import Control, Finished, Note, Progress
 from napari_medseg.volume import Volume
@@ -216,12 +216,20 @@ def test_a_class_that_is_not_found_is_said():
         list(explain(dark, cue_segmenter(dims=2, axcodes=None), "smoothgrad", "cue", BARE))
 
 
-def test_an_ensemble_is_refused():
+def test_an_ensemble_is_explained_by_the_mean_of_its_members():
     from napari_medseg.models.ensemble import ensemble
 
-    both = ensemble("both", [cue_segmenter(), cue_segmenter()])
-    with pytest.raises(BundleError, match="one member"):
-        list(explain(plane(), both, "smoothgrad", "cue", BARE))
+    wanted = BARE.model_copy(update={"sanity": "full", "curve_steps": 4, "randomisations": 1})
+    one = explained(plane(), cue_segmenter(dims=2, axcodes=None), "smoothgrad", "cue", wanted)
+    both = ensemble("both", [cue_segmenter(dims=2, axcodes=None) for _ in range(2)])
+    found = explained(plane(), both, "smoothgrad", "cue", wanted)
+    np.testing.assert_allclose(found.map.data, one.map.data, rtol=1e-6)
+    assert found.map.window == pytest.approx(one.map.window)
+    assert (found.scores.model, found.scores.model_hash) == ("both", both.hash)
+    assert found.scores.curves.deletion.area == pytest.approx(one.scores.curves.deletion.area)
+    assert found.scores.sanity.verdict == one.scores.sanity.verdict
+    with pytest.raises(ConfigError, match="features of their own"):
+        list(explain(plane(), both, "feature-maps", "cue", BARE))
 
 
 def test_less_at_once_where_memory_runs_out():

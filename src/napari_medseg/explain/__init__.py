@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_medseg.explain.options import ExplainOptions
 from napari_medseg.explain.registry import Method, method_named, methods, register
-from napari_medseg.explain.result import Explanation, ExplanationFiles, Scores
+from napari_medseg.explain.result import ALIKE, DIFFERENT, Curves, Explanation, ExplanationFiles, Sanity, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from napari_medseg.volume import Volume
 
 __all__ = [
+    "ALIKE",
+    "DIFFERENT",
+    "Curves",
     "ExplainOptions",
     "Explanation",
     "ExplanationFiles",
     "Method",
+    "Sanity",
     "Scores",
     "explain",
     "method_named",
@@ -44,7 +48,7 @@ def explain(
     volume : Volume
         The image; left as it is.
     bundle : Bundle
-        A classification, segmentation or one-stage detection.
+        A classification, segmentation or detection, or an ensemble.
     method : str
         One of `methods`.
     target : str, optional

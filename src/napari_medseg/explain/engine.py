@@ -15,9 +15,10 @@ from napari_medseg.errors import BundleError, ConfigError
 from napari_medseg.explain.baseline import baseline_of, settle
 from napari_medseg.explain.curves import CurveSettings, curves_of, passes
 from napari_medseg.explain.layers import prepared
+from napari_medseg.explain.members import averaged
 from napari_medseg.explain.meter import Meter
 from napari_medseg.explain.options import ExplainOptions
-from napari_medseg.explain.registry import method_named
+from napari_medseg.explain.registry import Method, method_named
 from napari_medseg.explain.result import Curves, Explanation, Sanity, Scores, Stage
 from napari_medseg.explain.sanity import compare, judge, mean_of, with_random_weights
 from napari_medseg.explain.scenes.classification import classification_scene, likeliest
@@ -26,11 +27,14 @@ from napari_medseg.explain.scenes.scene import Scene
 from napari_medseg.explain.scenes.segmentation import segmentation_scene
 from napari_medseg.explain.work import Work, maps_of, read_of, summary, total_of, with_memory
 from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models.pipeline import Ensemble
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Volume
 
 DRAWS, DRAWS_HIDING = 3, 1
 """Of random weights: methods that hide parts take long."""
+FEATURES = "feature-maps"
+"""The method whose maps belong to one network alone."""
 SHOWN_PERCENTILE = 99.9
 """Of the magnitudes, for the display window."""
 
@@ -44,12 +48,35 @@ def explain(
     control: Control | None = None,
 ) -> Iterator[Event]:
     """Explain what a model says about an image; the function behind `napari_medseg.explain.explain`."""
-    options, control, started = options or ExplainOptions(), control or Control(), time.monotonic()
-    chosen, device = method_named(method), choose(options.device)
+    options, control, chosen = options or ExplainOptions(), control or Control(), method_named(method)
     _check(bundle)
+    if not bundle.members:
+        yield from _explained(volume, bundle, chosen, target, options, control)
+        return
+    if chosen.name == FEATURES:
+        raise ConfigError(f"The networks of {bundle.spec.name} have features of their own.", "Choose another method.")
+    found: list[Explanation] = []
+    for number, member in enumerate(bundle.members, start=1):
+        _check(member)
+        yield Note(f"Model {number} of {len(bundle.members)}: {member.spec.name}.")
+        for event in _explained(volume, member, chosen, target, options, control):
+            if isinstance(event, Finished) and isinstance(event.result, Explanation):
+                found.append(event.result)
+            else:
+                yield event
+    whole = averaged(bundle, found)
+    window = window_of(np.asarray(whole.map.data), whole.scores.signed)
+    yield Finished(replace(whole, map=replace(whole.map, window=window)))
+
+
+def _explained(
+    volume: Volume, bundle: Bundle, chosen: Method, target: str | None, options: ExplainOptions, control: Control
+) -> Iterator[Event]:
+    """Explain what one network says."""
+    started, device = time.monotonic(), choose(options.device)
     yield Progress("Preparing", 0, 1)
     network = prepared(bundle.network().to(device))
-    scene = yield from _scene(volume, bundle.spec, network, target, options, control)
+    scene, network = yield from _scene(volume, bundle.spec, network, target, options, control)
     edges = tuple(int(n) for n in scene.canvas[(slice(None), *scene.pieces[0].box)].shape[1:])
     meter = Meter(control)
     kind, baseline = settle(
@@ -70,12 +97,12 @@ def explain(
 
 
 def _check(bundle: Bundle) -> None:
-    """Refuse models whose answer cannot be traced through one network."""
+    """Refuse models whose answer cannot be traced through a network."""
     spec = bundle.spec
-    if bundle.members or spec.pipeline is not None:
+    if spec.pipeline is not None and not (bundle.members and isinstance(spec.pipeline, Ensemble)):
         raise BundleError(
-            f"{spec.name} is made of several networks, or brings its own way to the image, and is not explained.",
-            "Choose a model that was trained here, or one member of the ensemble.",
+            f"{spec.name} brings its own way from the image to the answer, which cannot be traced.",
+            "Choose a model that was trained here.",
         )
     if spec.task not in ("classification", "segmentation", "detection"):
         raise BundleError(
@@ -86,12 +113,13 @@ def _check(bundle: Bundle) -> None:
 
 def _scene(
     volume: Volume, spec: ModelSpec, network: nn.Module, target: str | None, options: ExplainOptions, control: Control
-) -> Generator[Event, None, Scene]:
+) -> Generator[Event, None, tuple[Scene, nn.Module]]:
+    """Return what the network sees, and the network that is asked."""
     if spec.task == "segmentation":
         number = _class_number(spec, target or spec.foreground[0].name)
         if spec.classes[number].value == 0 and spec.output == "regions":
             raise ConfigError(f"{spec.name} gives no score for the background.", "Choose another class.")
-        return (yield from segmentation_scene(volume, spec, network, number, options, control))
+        return (yield from segmentation_scene(volume, spec, network, number, options, control)), network
     if spec.task == "detection":
         wanted = None if target is None else _class_number(spec, target)
         return (yield from detection_scene(volume, spec, network, wanted, options, control))
@@ -100,7 +128,7 @@ def _scene(
         yield Note(f"{spec.name} was told {names} in training; here it is told nothing but the image.", "warning")
     if target is None:
         target = likeliest(volume, spec, network, options)
-    return classification_scene(volume, spec, _class_number(spec, target), options)
+    return classification_scene(volume, spec, _class_number(spec, target), options), network
 
 
 def _class_number(spec: ModelSpec, name: str) -> int:

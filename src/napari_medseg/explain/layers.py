@@ -74,7 +74,9 @@ def recorded(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     if isinstance(network, torch.jit.ScriptModule):
         yield outputs
         return
-    handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules() if name]
+    beside = getattr(network, "beside", None)
+    named = [(name, part) for name, part in network.named_modules() if name and not (beside and beside in name)]
+    handles = [module.register_forward_hook(keep(name)) for name, module in named]
     try:
         yield outputs
     finally:
@@ -108,7 +110,7 @@ def _candidates(outputs: dict[str, torch.Tensor], question: Question) -> list[st
     ]
     if dense:
         # The output itself says nothing about its reasons: the coarsest layer sees most of the image.
-        last = next(reversed(outputs.values()))
+        last = None if hasattr(question.score.network, "beside") else next(reversed(outputs.values()))
         usable = [(name, shape) for name, shape in usable if outputs[name] is not last]
         coarsest = min((prod(shape) for _name, shape in usable), default=0)
         usable = [(name, shape) for name, shape in usable if prod(shape) == coarsest]

@@ -9,6 +9,8 @@ from napari_medseg.volume import Volume
 Verdict = Literal["passed", "unclear", "failed"]
 LITTLE = 0.8
 """Share of the probability that is left without the image, above which deletion and insertion say little."""
+ALIKE, DIFFERENT = 0.8, 0.5
+"""Above the first, similarity means that a map hardly depends on the weights; below the second, that it does."""
 WORDS: dict[Verdict, str] = {
     "passed": "Passed: with random weights the map is another one, so it depends on what the model has learnt.",
     "unclear": "Unclear: with random weights the map is partly the same; read it with care.",

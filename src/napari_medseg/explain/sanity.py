@@ -9,12 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_medseg.explain.result import Sanity, Stage, Verdict
+from napari_medseg.explain.result import ALIKE, DIFFERENT, Sanity, Stage, Verdict
 
 STAGES = 5
 """Of a cascade."""
-ALIKE, DIFFERENT = 0.8, 0.5
-"""Above the first, similarity means that a map hardly depends on the weights; below the second, that it does."""
 MOST_VALUES = 200_000
 """That are ranked; of larger maps, every n-th is taken."""
 WINDOW = 7

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyqtgraph import BarGraphItem
 
 from napari_medseg.explain import methods
 from napari_medseg.ui.layers import image_volume, to_layer_tuples
@@ -78,6 +79,13 @@ def test_a_map_over_its_image_with_what_it_is_worth(models, image, viewer, dock,
     assert shown.metadata[SCORES]["target"] == "cue"
     assert "Deletion" in explain.scores.text()
     assert "Rank correlation" in explain.scores.text()
+    deletion, chance, *_insertion = explain.plots.curves.listDataItems()
+    known = shown.metadata[SCORES]
+    np.testing.assert_allclose(deletion.yData, known["curves"]["deletion"]["probabilities"])
+    np.testing.assert_allclose(chance.yData, known["curves"]["deletion"]["by_chance"])
+    bars = [item.opts["height"] for item in explain.plots.sanity.getPlotItem().items if isinstance(item, BarGraphItem)]
+    assert bars[0] == [abs(known["sanity"]["stages"][0]["rank_correlation"])]
+    assert explain.plots.sanity.isVisible()
     assert explain.image.layer is image
     assert explain.image.count() == 1, "the map is nothing to be asked about"
     assert ("torch" in sys.modules) == torch_before

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.data.labelled.images import values_of
-from napari_medseg.errors import BundleError, DataError
+from napari_medseg.errors import DataError
 from napari_medseg.evaluate.matching import iou_matrix
 from napari_medseg.explain.options import ExplainOptions
 from napari_medseg.explain.question import Target
@@ -24,7 +24,8 @@ from napari_medseg.inference.detection.views import View, view_of
 from napari_medseg.inference.preprocess import to_model_grid
 from napari_medseg.inference.region import region_mask
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.nets.detectors.anchored import AnchoredDetector, RawBoxes
+from napari_medseg.models.nets.detectors.anchored import RawBoxes
+from napari_medseg.models.nets.detectors.regions import OneRegion, RegionDetector
 from napari_medseg.prediction import Boxes
 from napari_medseg.progress import Control, Event
 from napari_medseg.volume import Volume
@@ -40,8 +41,11 @@ class _Tile:
 
 def detection_scene(
     volume: Volume, spec: ModelSpec, network: nn.Module, number: int | None, options: ExplainOptions, control: Control
-) -> Generator[Event, None, Scene]:
+) -> Generator[Event, None, tuple[Scene, nn.Module]]:
     """Lay out the tile around a box: the surest one, or that which overlaps most with the region.
+
+    A detector that first proposes regions and then judges them is asked about the region of the box alone, as it would
+    propose others for a changed image.
 
     Parameters
     ----------
@@ -58,18 +62,16 @@ def detection_scene(
     control : Control
         Cancels and pauses.
 
+    Returns
+    -------
+    (Scene, nn.Module)
+        The image, and what is asked: the network, or its judgement of the region.
+
     Raises
     ------
-    BundleError
-        If the detector first proposes boxes and then judges them: the same box is not there again in a changed image.
     DataError
         If there is no such box.
     """
-    if not isinstance(network, AnchoredDetector):
-        raise BundleError(
-            f"{spec.name} proposes other boxes for every change of the image, so that none can be followed.",
-            "Choose a model of the kinds onestage or retinanet.",
-        )
     view, device = view_of(volume, spec), next(network.parameters()).device
     how = DetectOptions(device=options.device, precision="float32")
     found = yield from boxes_in(view, network, spec, how, control, device)
@@ -80,12 +82,19 @@ def detection_scene(
     tile = _around(box, view, spec, divisor(network))
     part = view.read([slice(a, b) for a, b in zip(tile.start, tile.stop, strict=True)])
     image = padded(part, divisor(network))
-    anchor = _anchor(network, image.to(device), box - np.array(tile.start), number)
-    target = Target(partial(_score, anchor, number), partial(_probability, anchor, number))
+    inside = box - np.array(tile.start)
+    if isinstance(network, RegionDetector):
+        # The first logit is that of the background.
+        target = Target(partial(_region_score, number + 1), partial(_region_probability, number + 1))
+        network = OneRegion(network, torch.from_numpy(inside.ravel()))
+    else:
+        anchor = _anchor(network, image.to(device), inside, number)
+        target = Target(partial(_score, anchor, number), partial(_probability, anchor, number))
     canvas = image if spec.dims == 3 else image[:, None]
     whole = (slice(None), slice(None), slice(None))
     home = partial(_home_of_block if spec.dims == 3 else _home_of_plane, volume, spec, view, tile)
-    return Scene(canvas, (Piece(whole, target),), spec.dims == 2, home, spec.classes[number].name, dense=True)
+    scene = Scene(canvas, (Piece(whole, target),), spec.dims == 2, home, spec.classes[number].name, dense=True)
+    return scene, network
 
 
 def _chosen(
@@ -94,7 +103,7 @@ def _chosen(
     """Return the edges of a box in voxels of the view, and its class."""
     worth = found.scores
     if options.region is not None:
-        inside = region_mask(options.region, volume.spatial_shape)
+        inside = region_mask(options.region, volume.spatial_shape, volume.geometry)
         places = np.argwhere(inside)
         edges = np.array([[places.min(axis=0), places.max(axis=0) + 1]], np.float64)[..., -len(view.own_shape) :]
         marked = view.seen(Boxes(edges, np.array([spec.classes[0].value]), np.ones(1), spec.classes))
@@ -134,6 +143,14 @@ def _score(anchor: int, number: int, found: RawBoxes) -> torch.Tensor:
 
 def _probability(anchor: int, number: int, found: RawBoxes) -> torch.Tensor:
     return found.logits[:, anchor, number].sigmoid()
+
+
+def _region_score(logit: int, found: torch.Tensor) -> torch.Tensor:
+    return found[:, logit]
+
+
+def _region_probability(logit: int, found: torch.Tensor) -> torch.Tensor:
+    return found.softmax(dim=1)[:, logit]
 
 
 def _home_of_block(

@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout
 
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.explain import ExplanationFiles
 from napari_medseg.io import read
-from napari_medseg.jobs import local_engine
 from napari_medseg.ui.background import in_background
-from napari_medseg.ui.folders import new_scratch_file, tidy
+from napari_medseg.ui.folders import new_scratch_file
 from napari_medseg.ui.layers import image_volume
 from napari_medseg.ui.layers.explanation import add_explanation
 from napari_medseg.ui.layers.results import MAP_OF
-from napari_medseg.ui.wheel import IgnoreWheel
-from napari_medseg.ui.widgets.bundle_choice import BundleChoice
-from napari_medseg.ui.widgets.device_choice import DeviceChoice
+from napari_medseg.ui.widgets.explain_plots import ExplainPlots
 from napari_medseg.ui.widgets.explain_setup import ExplainSetup
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
-from napari_medseg.ui.widgets.job_panel import JobPanel
-from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
+from napari_medseg.ui.widgets.layer_choice import is_image
+from napari_medseg.ui.widgets.model_panel import ModelPanel
 from napari_medseg.ui.widgets.region_choice import RegionChoice
 from napari_medseg.ui.widgets.section import reveal, rows, scrolling
 from napari_medseg.volume import Volume
@@ -51,7 +48,7 @@ class _Loaded:
     map: Volume
 
 
-class ExplainWidget(QWidget):
+class ExplainWidget(ModelPanel):
     """Choose an image, a model, a method and a class, and see what speaks for the class, and what the map is worth.
 
     Parameters
@@ -61,34 +58,28 @@ class ExplainWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, "Explain", accepts=_is_own_image)
         self._image: Image | None = None
-        self.panel = JobPanel(parent=self)
         self._job = FileJob(self.panel, self)
-        self.image = LayerChoice(napari_viewer, _is_own_image, self)
         self.image.setToolTip("The image layer that the model is asked about")
-        self.model = BundleChoice(parent=self)
         self.model.setToolTip(
             "A classification, segmentation or detection model: from your library, or any model folder"
         )
         self.region = RegionChoice(napari_viewer, self)
         self.region.setToolTip(REGION)
-        self.device = DeviceChoice(self)
         self.setup = ExplainSetup(self)
-        self.run_button = QPushButton("Explain", self)
         self.run_button.setToolTip("Compute the map, and check it, in the background")
         self.scores = QLabel(self)
         self.scores.setWordWrap(True)
         self.scores.setTextFormat(Qt.TextFormat.RichText)
         self.scores.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.scores.hide()
-        self._lay_out()
-        self._connect()
-        local_engine().start()
-        self.device.ask()
-        in_background(tidy, self._refresh, self.panel.show_error)
-        self._refresh()
+        self.plots = ExplainPlots(self)
+        for part in (self.scores, self.plots):
+            part.hide()
+        content = self._lay_out()
+        self.panel.started.connect(self._on_started)
+        self._job.done.connect(self._on_done)
+        self._begin(content)
 
     def run(self) -> None:
         """Explain the chosen image."""
@@ -109,7 +100,7 @@ class ExplainWidget(QWidget):
         except MedsegError as error:
             self.panel.show_error(error)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> QVBoxLayout:
         content = scrolling(self)
         setup = self.setup
         content.addLayout(
@@ -122,19 +113,9 @@ class ExplainWidget(QWidget):
                 ("Device", self.device),
             )
         )
-        for part in (self.setup, self.run_button, self.panel, self.scores):
+        for part in (self.setup, self.run_button, self.panel, self.scores, self.plots):
             content.addWidget(part)
-        content.addStretch(1)
-        IgnoreWheel(self).guard(self)
-
-    def _connect(self) -> None:
-        self.run_button.clicked.connect(self.run)
-        self.model.refused.connect(self.panel.show_error)
-        self.model.chosen.connect(self._refresh)
-        self.image.layer_changed.connect(self._refresh)
-        self.panel.started.connect(self._on_started)
-        self.panel.ended.connect(self._refresh)
-        self._job.done.connect(self._on_done)
+        return content
 
     def _refresh(self, _change: object = None) -> None:
         bundle = self.model.bundle
@@ -142,22 +123,23 @@ class ExplainWidget(QWidget):
         self.run_button.setEnabled(bundle is not None and self.image.layer is not None and not self.panel.busy)
 
     def _on_started(self) -> None:
-        self.scores.hide()
-        self._refresh()
+        for part in (self.scores, self.plots):
+            part.hide()
 
     def _on_done(self, files: ExplanationFiles) -> None:
         if self._image is not None:
             in_background(partial(_load, self._image, files), self._show, self.panel.show_error)
 
     def _show(self, loaded: _Loaded) -> None:
-        if loaded.image not in self._viewer.layers:
-            self.panel.show_error(MedsegError(f"{loaded.image.name} was removed meanwhile.", "Add it and repeat."))
+        if not self._is_here(loaded.image):
             return
         layer = add_explanation(self._viewer, loaded.image, loaded.map, loaded.files.scores)
         self._viewer.layers.selection.active = layer
         self.scores.setText(_lines(loaded.files))
-        self.scores.show()
-        reveal(self.scores)
+        self.plots.show_scores(loaded.files.scores)
+        for part in (self.scores, self.plots):
+            part.show()
+        reveal(self.plots)
 
 
 def _is_own_image(layer: object) -> bool:
