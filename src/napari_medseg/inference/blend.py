@@ -16,8 +16,10 @@ from napari_medseg.inference.adding import Term, add
 from napari_medseg.inference.margins import Cell, Interval, Line, Margins, margins_of
 from napari_medseg.inference.tiling import Box3, Shape3, TilePlan, TilingRule
 
-MARGIN_BYTES = 1 << 29
+MARGIN_BYTES = 7 << 26
 """Margins in memory on the CPU; more wait in files."""
+STRETCH = 32
+"""Planes of a tile whose margins are in memory together where they wait in files."""
 ROOM_BYTES = 1 << 28
 """Memory of a block that is kept for the next; more would stand beside what the network needs."""
 WEIGHT_BYTES = 1 << 26
@@ -95,7 +97,9 @@ class Blender:
     ) -> None:
         self._plan, self._classes, self._device = plan, classes, device
         self._weight = (rule or TilingRule()).importance(plan.tile, device)
-        self._z, self._y, self._x = (Line(*line) for line in zip(plan.lines, plan.tile, plan.padded_shape, strict=True))
+        self._z, self._y, self._x = (
+            Line(*line) for line in zip(plan.lines, plan.tile, plan.padded_shape, (STRETCH, None, None), strict=True)
+        )
         rows, columns = (range(len(line)) for line in plan.lines[1:])
         self._waiting = product(range(len(plan.lines[0])), rows, columns)
         self._next: Shape3 | None = next(self._waiting, None)

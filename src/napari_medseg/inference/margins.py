@@ -33,14 +33,24 @@ Cell = tuple[Interval, Interval, Interval]
 
 
 class Line:
-    """The tiles along one axis: what each shares with others, and what is complete after it."""
+    """The tiles along one axis: what each shares with others, and what is complete after it.
 
-    def __init__(self, starts: tuple[int, ...], tile: int, size: int) -> None:
+    Parameters
+    ----------
+    starts : tuple of int
+        First voxel of each tile, rising.
+    tile, size : int
+        Voxels of a tile, and of the padded volume.
+    longest : int, optional
+        Voxels that an interval may have; by default any number.
+    """
+
+    def __init__(self, starts: tuple[int, ...], tile: int, size: int, longest: int | None = None) -> None:
         self.starts, self.tile = starts, tile
         self.stops = (*starts[1:], size)
         """End of the block that is complete after each tile."""
-        cuts = sorted({*starts, *(start + tile for start in starts)})
-        whole = [Interval(a, b) for a, b in pairwise(cuts)]
+        shared = pairwise(sorted({*starts, *(start + tile for start in starts)}))
+        whole = [Interval(n, min(n + (longest or b - a), b)) for a, b in shared for n in range(a, b, longest or b - a)]
         self.intervals = [[i for i in whole if start <= i.start < start + tile] for start in starts]
         """What each tile consists of."""
         spans = list(zip(starts, self.stops, strict=True))
