@@ -64,6 +64,15 @@ def test_brainchop_by_file_and_by_folder(tmp_path):
     assert "second.json, tiny.json" in caught.value.remedy
 
 
+def test_what_would_not_be_read_is_refused(tmp_path):
+    path = brainchop(tmp_path)
+    with pytest.raises(ConfigError, match=r"tiny\.json says itself what it needs, so spacing cannot be set"):
+        add(path, AddOptions(spec={"spacing": [1, 1, 1]}))
+    with pytest.raises(ConfigError, match=r"tiny\.json has no folds"):
+        add(path, AddOptions(folds=("0",)))
+    assert library() == []
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_weights_of_an_architecture(suffix, tmp_path):
     path, state = tmp_path / f"weights{suffix}", bundle().state_dict()

@@ -104,6 +104,7 @@ def add_model(control: Control, source: str, options: dict[str, Any]) -> Iterato
         if found.kind == "zip":
             unpack(found.path, Path(folder))
             found = recognise(folder)
+        _refuse_unread(Path(source).name, found, choice)
         if found.kind == "totalsegmentator":
             bundle = yield from _totalsegmentator(found, choice, control)
         else:
@@ -124,6 +125,17 @@ def _bundle(found: Source, choice: AddOptions) -> Generator[Event, None, Bundle]
         trust(refusal.digest, name)
         yield Note(f"{name} may run from now on.")
     return _read(found, choice)
+
+
+def _refuse_unread(name: str, found: Source, choice: AddOptions) -> None:
+    """Raise `ConfigError` if something was said that this kind of model leaves no choice in."""
+    if choice.spec and found.kind not in ("program", "checkpoint"):
+        raise ConfigError(
+            f"{name} says itself what it needs, so {', '.join(choice.spec)} cannot be set.",
+            "Leave that out; it is for weights and programs.",
+        )
+    if choice.folds and found.kind != "nnunet":
+        raise ConfigError(f"{name} has no folds.", "Leave them out; they are for nnU-Net.")
 
 
 def _read(found: Source, choice: AddOptions) -> Bundle:
