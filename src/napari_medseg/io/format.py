@@ -160,15 +160,15 @@ def info_of(volume: Volume, path: Path, format_name: str) -> SeriesInfo:
 
 
 def stem(path: Path) -> str:
-    """Return the file name without its image suffixes.
+    """Return the file name without its image suffixes; a number is none, as files may be named by their identifier.
 
     Examples
     --------
-    >>> stem(Path("scans/brain.v2.nii.gz"))
-    'brain.v2'
+    >>> stem(Path("scans/brain.v2.NII.GZ")), stem(Path("CT.1.2.840.16"))
+    ('brain.v2', 'CT.1.2.840.16')
     """
     name = path.name
-    for suffix in (".gz", ".bz2", ".zst"):
-        name = name.removesuffix(suffix)
-    head, dot, _ = name.rpartition(".")
-    return head if dot and head else name
+    if name.lower().endswith((".gz", ".bz2", ".zst")):
+        name = name.rpartition(".")[0]
+    head, dot, suffix = name.rpartition(".")
+    return head if dot and head and not suffix.isdigit() else name

@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from napari_medseg.errors import DataError
+from napari_medseg.io.folders import MAPPED
 from napari_medseg.io.format import formats, stem
 
 FIRST_FILES = 5
@@ -48,7 +49,7 @@ def by_stem(folder: Path, what: str = "image") -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for entry in image_files(folder):
-        name = stem(entry)
+        name = stem(entry) if entry.is_file() or entry.suffix.lower() == MAPPED else entry.name
         if name in found:
             raise DataError(f"{folder} holds both {found[name].name} and {entry.name}.", "Keep one of them.")
         found[name] = entry

@@ -180,11 +180,15 @@ def _partner(path: Path, suffix: str) -> Path | None:
 
 
 def _header_size(start: bytes, path: Path) -> int:
+    if len(start) < 348:
+        raise ReadError(f"{path.name} is too short for a NIfTI file: it holds {len(start)} bytes.", "Copy it again.")
     for size in (348, 540):
         if len(start) >= size and size in (struct.unpack_from("<i", start)[0], struct.unpack_from(">i", start)[0]):
             magic = start[344:348] if size == 348 else start[4:8]
             if magic[:1] == b"n":
                 return size
+    if 348 not in (struct.unpack_from("<i", start)[0], struct.unpack_from(">i", start)[0]):
+        raise ReadError(f"{path.name} does not start with a NIfTI header.", "It is another format, or damaged.")
     raise ReadError(
         f"{path.name} does not start with a NIfTI header.",
         "Analyze 7.5 files do not say which side is left; convert them to NIfTI where they were made.",
