@@ -45,7 +45,7 @@ class BoxTable(QTableWidget):
         header = self.horizontalHeader()
         for column in range(len(HEADINGS)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.setStretchLastSection(True)
         self.setFixedHeight(header.sizeHint().height() + ROWS * self.verticalHeader().defaultSectionSize() + 4)
         self.currentCellChanged.connect(self._on_current)
         self.setSortingEnabled(True)
