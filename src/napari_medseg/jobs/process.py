@@ -12,6 +12,8 @@ from typing import Any
 
 THREADS = 8
 """Jobs at once: one exclusive one, and light ones beside it."""
+NICENESS = 10
+"""Of the worker: where the viewer has to share a core with it, painting takes nine parts of ten."""
 
 CONFIG: dict[str, object] = {
     "logging.distributed": "error",
@@ -68,7 +70,7 @@ def _end_with_parent() -> None:
 def _yield_to_the_viewer() -> None:
     """Let the viewer's painting go first on the processor, and be the one that dies when memory runs out."""
     if sys.platform != "win32":
-        os.nice(5)
+        os.nice(NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 

@@ -91,7 +91,9 @@ def doubt_of(layers: "Iterable[Layer]", image: "Image | Hashable") -> "Image | N
     return None
 
 
-def show_preview(layer: "Labels | Image", axis: int, index: int, values: "NDArray[np.integer]") -> None:
+def show_preview(
+    layer: "Labels | Image", axis: int, index: int, values: "NDArray[np.integer]", in_view: bool = True
+) -> None:
     """Put what is known of one slice into a preview layer.
 
     Parameters
@@ -102,6 +104,8 @@ def show_preview(layer: "Labels | Image", axis: int, index: int, values: "NDArra
         The slice, in the spatial axes of the image's volume; of no meaning for a plane.
     values : (rows, columns) array
         Class values, or doubt from 0 to 255.
+    in_view : bool
+        Whether the slice may be in view; otherwise the layer is not drawn again.
     """
     tag: Tag = layer.metadata[KEY]
     own = np.asarray(tag.volume.data)
@@ -112,7 +116,8 @@ def show_preview(layer: "Labels | Image", axis: int, index: int, values: "NDArra
         own[_plane(axis, index)] = values
     if tag.shown_on is not None and tag.geometry is not None:
         _show_slab(layer, tag, axis, index)
-    layer.refresh(extent=False, thumbnail=False)
+    if in_view:
+        layer.refresh(extent=False, thumbnail=False)
 
 
 def previewed_slices(layer: "Labels") -> frozenset[tuple[int, int]]:

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_medseg.data.annotation import ModelVersion
 from napari_medseg.jobs import Job
-from napari_medseg.progress import Event, Preview
+from napari_medseg.progress import Event, Preview, Surveyed
 from napari_medseg.training import LookAround, ShowSlice
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.layers import doubt_layer, preview_layer, set_model, show_preview, tag_of, visible_slice
@@ -80,10 +80,11 @@ class LivePreview(QObject):
         """Show a `Preview`; other events are none of its business, and so is a layer that the user removed."""
         if not isinstance(event, Preview) or self.layer not in self._viewer.layers:
             return
-        show_preview(self.layer, event.axis, event.index, event.labels)
+        in_view = not isinstance(event, Surveyed)
+        show_preview(self.layer, event.axis, event.index, event.labels, in_view)
         set_model(self.layer, ModelVersion(self.run, f"step {event.step}"))
         if event.doubt is not None and self.doubt in self._viewer.layers:
-            show_preview(self.doubt, event.axis, event.index, event.doubt)
+            show_preview(self.doubt, event.axis, event.index, event.doubt, in_view)
         if event.shown:
             self.explained.emit(event.shown)
 

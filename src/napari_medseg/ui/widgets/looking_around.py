@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_medseg.ui.layers.evidence import FEWEST_SLICES
 from napari_medseg.ui.layers.previews import previewed_slices
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ ENOUGH = 12
 """Slices of the viewed direction that a training came to, from which on nobody has to wait."""
 AT_LEAST = 6
 """Slices to wait for."""
-LONGEST_MS, POLL_MS = 8000, 100
+SOON_MS, LONGEST_MS, POLL_MS = 8000, 60_000, 100
+"""A training that is slow is waited for longer, unless it has come to the fewest slices that tell anything."""
 
 
 class LookingAround(QObject):
@@ -46,7 +48,9 @@ class LookingAround(QObject):
     def _look(self) -> None:
         self._polls += 1
         live = self._preview is not None and self._preview.is_live
-        if self._count() >= AT_LEAST or not live or self._polls * POLL_MS >= LONGEST_MS:
+        waited, count = self._polls * POLL_MS, self._count()
+        late = waited >= LONGEST_MS or (waited >= SOON_MS and count >= FEWEST_SLICES)
+        if count >= AT_LEAST or late or not live:
             self._end()
 
     def _count(self) -> int:
