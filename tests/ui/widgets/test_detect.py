@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ def test_boxes_of_every_kind_of_layer_become_a_dicom_report(viewer, dock, click,
     assert review.review.boxes.names == found.names
     review.table.setCurrentCell(0, 0)
     assert np.rint(image.world_to_data(viewer.dims.point))[0] == 0
+    press = SimpleNamespace(type="mouse_press", position=image.data_to_world((0, 65.2, 62.0)))
+    for kind, numbers in (("mouse_move", [0]), ("mouse_release", [1])):
+        click_on_canvas = review._on_click(viewer, press)
+        viewer.layers.selection.active = image
+        next(click_on_canvas)
+        press.type = kind
+        assert next(click_on_canvas, None) is None
+        assert review.table.numbers == numbers, "a click picks the box, a drag does not"
     with pytest.raises(DataError, match="no volume"):
         review.save(tmp_path / "found.luna.csv")
     click(review.labels_button)
