@@ -175,8 +175,12 @@ class TestTrain:
         assert f"--out {run} --resume" in err
         assert "Traceback" not in err
         assert Bundle.load(run / "bundle").spec.name == "run"
+        saved = run / "checkpoints" / "last.pt"
+        before = saved.stat().st_mtime_ns
         with subprocess.Popen([*head, "--resume"], stderr=subprocess.PIPE, text=True) as again:
-            time.sleep(4)
+            deadline = time.monotonic() + 200
+            while saved.stat().st_mtime_ns == before and time.monotonic() < deadline:
+                time.sleep(0.1)
             again.send_signal(signal.SIGTERM)
             _out, err = again.communicate(timeout=60)
         assert (again.returncode, "Traceback" in err) == (130, False)
