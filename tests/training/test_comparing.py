@@ -106,6 +106,7 @@ def test_the_comparison_says_how_far_it_is(make_run: MakeRun, good: RunFolder) -
 
 def test_cases_that_are_not_trained_on_count_too(make_run: MakeRun, good: RunFolder) -> None:
     """Voxels of a checked case are compared with what both models say there, and with nothing held out."""
+    good.labelled.unlink()
     plain = replacing(make_run("plain", init=good.bundle, steps=1, learning_rate=1e-12), good.bundle)
     checked = replacing(make_run("checked", init=good.bundle, steps=1, learning_rate=1e-12), good.bundle)
     config = checked.load()
