@@ -144,7 +144,7 @@ class NextBox(QWidget):
                 raise ConfigError("There is no prediction to correct.", "Press Train, or segment the whole volume.")
             self._end_visit()
             live = live_preview_of(source)
-            model = model_of(source) if live is None else model_of(source).name
+            model = model_of(source) if live is None else live.run
             if model != self._model:
                 # of a newer prediction, what was looked at is worth another look
                 self._model, self._seen = model, []
