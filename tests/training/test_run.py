@@ -57,5 +57,5 @@ def test_the_log_has_one_line_per_event_and_no_arrays(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in run.events.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["EpochEnd", "Preview", "Saved", "Finished"]
     assert lines[0]["dice"] == {"liver": 0.9}
-    assert lines[1] == {"event": "Preview", "sample": "a", "axis": 0, "index": 3, "step": 7}
+    assert lines[1] == {"event": "Preview", "sample": "a", "axis": 0, "index": 3, "step": 7, "doubt": None, "shown": ""}
     assert lines[3]["result"]["bundle"] == str(run.bundle)

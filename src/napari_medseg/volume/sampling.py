@@ -120,7 +120,7 @@ def gaussian_weights(width: float) -> NDArray[np.float64]:
     Examples
     --------
     >>> gaussian_weights(0.2), gaussian_weights(1.2).round(3)
-    (array([1.]), array([0.003, 0.147, 0.7  , 0.147, 0.003]))
+    (array([1.]), array([0.   , 0.113, 0.774, 0.113, 0.   ]))
     """
     sigma = width / FWHM_PER_SIGMA
     at = np.arange(-round(REACH * sigma), round(REACH * sigma) + 1)
