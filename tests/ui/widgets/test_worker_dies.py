@@ -19,10 +19,13 @@ pytestmark = [
 
 
 def weights(bundle):
-    """Return the tensors of a bundle as bytes, by name, without torch."""
-    with zipfile.ZipFile(bundle / "models" / "model.pt") as archive:
-        names = [name for name in archive.namelist() if "/data/" in name]
-        return {name.split("/", 1)[1]: archive.read(name) for name in names}
+    """Return the tensors of a bundle, and of those that it is made of, as bytes, by name, without torch."""
+    found = {}
+    for path in bundle.rglob("model.pt"):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if "/data/" in name]
+            found |= {f"{path.relative_to(bundle)}/{name.split('/', 1)[1]}": archive.read(name) for name in names}
+    return found
 
 
 def test_the_panel_says_so_and_the_run_resumes_to_the_same_weights(

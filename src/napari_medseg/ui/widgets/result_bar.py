@@ -1,5 +1,6 @@
 """What can be done with a model once it is trained: keep it, and segment the volume with it."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -135,5 +136,5 @@ class ResultBar(QWidget):
 
 
 def _named(bundle: Bundle, name: str) -> Bundle:
-    spec = bundle.spec.model_copy(update={"name": name})
-    return Bundle(spec, bundle.weights, bundle.path)
+    members = tuple(_named(member, name) for member in bundle.members)
+    return dataclasses.replace(bundle, spec=bundle.spec.model_copy(update={"name": name}), members=members)
