@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+RIPE = 0.75
+"""Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
+
 Winner = Literal["network", "blend", "sketch"]
 
 
@@ -9,7 +12,7 @@ def winner(sketch: float | None, network: float, blend: float) -> Winner:
     """Return what scored highest on the held-out voxels.
 
     Of equals the blend, as its errors are fewer where nothing was held out; but not where only the sketch equals it,
-    since the network then added nothing.
+    since the network then added nothing, nor while the network is far from the sketch.
 
     Parameters
     ----------
@@ -25,12 +28,12 @@ def winner(sketch: float | None, network: float, blend: float) -> Winner:
     --------
     >>> winner(0.8, 0.7, 0.82), winner(0.8, 0.8, -1.0), winner(None, -1.0, -1.0)
     ('blend', 'network', 'blend')
-    >>> winner(0.7, 0.8, 0.8), winner(0.8, 0.7, 0.8)
-    ('blend', 'sketch')
+    >>> winner(0.7, 0.8, 0.8), winner(0.8, 0.7, 0.8), winner(0.8, 0.3, 0.81)
+    ('blend', 'sketch', 'sketch')
     """
     if sketch is None:
         return "blend"
-    if blend >= max(sketch, network):
+    if blend >= max(sketch, network) and network >= RIPE * sketch:
         return "sketch" if blend == sketch > network else "blend"
     return "network" if network >= sketch else "sketch"
 
