@@ -17,7 +17,7 @@ from napari_medseg.project.models import load_history
 from napari_medseg.project.visits import load_visits
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
-pytestmark = [pytest.mark.viewer, pytest.mark.slow]
+pytestmark = [pytest.mark.viewer, pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 SHAPE = (24, 48, 48)
 CLASSES = (LabelClass(value=1, name="ball"), LabelClass(value=2, name="rod"))
