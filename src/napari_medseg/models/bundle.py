@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
@@ -104,6 +104,11 @@ class Bundle:
                 f"{place.name} has no weights: {name.as_posix()} is missing.", "Copy the whole folder again."
             )
         return cls(spec, weights, place)
+
+    def named(self, name: str) -> Self:
+        """Return the same model under another name, which its members take over."""
+        members = tuple(member.named(name) for member in self.members)
+        return replace(self, spec=self.spec.model_copy(update={"name": name}), members=members)
 
     @cached_property
     def hash(self) -> str:

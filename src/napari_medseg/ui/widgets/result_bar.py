@@ -1,6 +1,5 @@
 """What can be done with a model once it is trained: keep it, and segment the volume with it."""
 
-import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -94,7 +93,7 @@ class ResultBar(QWidget):
         if self._bundle is not None:
             place = place_of(name)
             keep = replace if place == self._passed or not place.is_dir() else install
-            in_background(partial(keep, _named(self._bundle, name)), self._on_kept, self._on_failed)
+            in_background(partial(keep, self._bundle.named(name)), self._on_kept, self._on_failed)
 
     def save_to(self, folder: Path) -> None:
         """Write the model to `folder`, which is made."""
@@ -133,8 +132,3 @@ class ResultBar(QWidget):
         path, _ = QFileDialog.getSaveFileName(self, "Name of the new model folder", "model")
         if path:
             self.save_to(Path(path))
-
-
-def _named(bundle: Bundle, name: str) -> Bundle:
-    members = tuple(_named(member, name) for member in bundle.members)
-    return dataclasses.replace(bundle, spec=bundle.spec.model_copy(update={"name": name}), members=members)

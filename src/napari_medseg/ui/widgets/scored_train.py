@@ -193,4 +193,4 @@ def _kept(path: Path, name: str) -> Bundle:
     bundle = Bundle.load(path)
     classes = bundle.spec.classes if bundle.spec.task == "classification" else bundle.spec.foreground
     name = name or ", ".join(entry.name for entry in classes)[:60]
-    return install(Bundle(bundle.spec.model_copy(update={"name": name}), bundle.weights))
+    return install(bundle.named(name))
