@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from napari_medseg.inference.preprocess import to_model_grid
-from napari_medseg.inference.preview import predict_slice
+from napari_medseg.inference.preview import answer_slice
 from napari_medseg.models import Intensity, ModelSpec
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
@@ -50,13 +50,13 @@ def test_slices_of_every_axis_and_edge(axcodes, dims, axis):
     volume, spec = scan(axcodes), model(dims=dims, patch_size=(8, 8, 8)[:dims])
     grid = to_model_grid(volume, spec)
     for index in (0, 5, volume.data.shape[axis] - 1):
-        found = predict_slice(Signs(), grid, spec, axis, index)
+        found = answer_slice(Signs(), grid, spec, (axis, index)).labels
         np.testing.assert_array_equal(found, volume.data.take(index, axis=axis) * 6)
 
 
 def test_only_the_tiles_of_the_slice_are_computed():
     volume, spec, network = scan("SPL", (200, 8, 8)), model(), Signs()
-    predict_slice(network, to_model_grid(volume, spec), spec, 0, 100)
+    answer_slice(network, to_model_grid(volume, spec), spec, (0, 100))
     assert network.tiles == 1
 
 
@@ -67,12 +67,12 @@ def test_a_resampled_image_is_shown_on_its_own_pixels():
     grid = to_model_grid(volume, spec)
     assert grid.shape != blocks.shape
     for axis, index in ((0, 5), (1, 8), (2, 17)):
-        found = predict_slice(Signs(), grid, spec, axis, index)
+        found = answer_slice(Signs(), grid, spec, (axis, index)).labels
         np.testing.assert_array_equal(found, blocks.take(index, axis=axis) * 6)
 
 
 def test_a_picture_is_its_only_slice():
     spec = model(dims=2, axcodes=None, patch_size=(8, 8))
     picture = Volume((np.random.default_rng(0).random((13, 9)) > 0.5).astype(np.uint8), None)
-    found = predict_slice(Signs(), to_model_grid(picture, spec), spec, 0, 0)
+    found = answer_slice(Signs(), to_model_grid(picture, spec), spec, (0, 0)).labels
     np.testing.assert_array_equal(found, picture.data * 6)

@@ -33,13 +33,6 @@ class SliceAnswer:
     """(rows, columns) uncertainty, from 0 for sure to 255."""
 
 
-def predict_slice(
-    network: nn.Module, grid: ModelGrid, spec: ModelSpec, axis: int, index: int, precision: Precision = "float32"
-) -> NDArray[np.unsignedinteger]:
-    """Return the labels of one slice of an image; see `answer_slice`."""
-    return answer_slice(network, grid, spec, (axis, index), precision).labels
-
-
 def answer_slice(
     network: nn.Module,
     grid: ModelGrid,

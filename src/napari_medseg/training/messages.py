@@ -1,8 +1,9 @@
 """What the user's side may tell a running training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari_medseg.progress import Message
+from napari_medseg.progress import Control, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,27 @@ class Stop(Message):
 
     A paused job has to be resumed to notice. Cancelling a job keeps the best weights too, but ends without a result.
     """
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a training was told since it last listened."""
+
+    stop: bool
+    """Whether to end it."""
+    view: ShowSlice | None
+    """The slice that the user looks at; None if that did not change."""
+    around: Sequence[LookAround]
+    changed: Sequence[LabelsChanged]
+
+
+def hear(control: Control) -> Heard:
+    """Take the user's messages."""
+    messages = list(control.receive())
+    views = [message for message in messages if isinstance(message, ShowSlice)]
+    return Heard(
+        any(isinstance(message, Stop) for message in messages),
+        views[-1] if views else None,
+        [message for message in messages if isinstance(message, LookAround)],
+        [message for message in messages if isinstance(message, LabelsChanged)],
+    )

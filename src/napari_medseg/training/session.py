@@ -21,7 +21,7 @@ from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.looking import Onlooker, Survey
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, Stop
+from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
@@ -136,18 +136,12 @@ class Session:
             control.checkpoint()
 
     def _read_messages(self, control: Control) -> Iterator[Event]:
-        changed: list[LabelsChanged] = []
-        for message in control.receive():
-            if isinstance(message, Stop):
-                self.stopped = True
-            elif isinstance(message, ShowSlice):
-                self.view = message
-            elif isinstance(message, LookAround):
-                self._look_around(message)
-            elif isinstance(message, LabelsChanged):
-                changed.append(message)
+        heard = hear(control)
+        self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
+        for message in heard.around:
+            self._look_around(message)
         for number, case in enumerate(self.cases):
-            mine = [message for message in changed if message.sample == case.case.id]
+            mine = [message for message in heard.changed if message.sample == case.case.id]
             if mine:
                 yield from self._take_labels(number, mine)
 

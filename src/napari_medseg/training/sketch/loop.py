@@ -19,7 +19,7 @@ from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.looking import Survey
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, Stop
+from napari_medseg.training.messages import LookAround, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import FeatureCache
@@ -79,29 +79,18 @@ class Sketching:
     def listen(self, control: Control) -> Iterator[Event]:
         """Take the user's messages; raise `Cancelled` once cancelled."""
         control.checkpoint()
-        changed = self._messages(control)
+        heard = hear(control)
+        self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
+        for asked in heard.around:
+            self._look_around(asked)
         for case in self.cases:
-            mine = [message for message in changed if message.sample == case.case.id]
+            mine = [message for message in heard.changed if message.sample == case.case.id]
             try:
                 for message in mine:
                     self.journal.edit(self.fits, case.case.id, case.reread(message.start, message.stop))
             except MedsegError as error:
                 yield Note(f"The edited labels are not used: {error}", "warning")
             self._learnt = self._learnt and not mine
-
-    def _messages(self, control: Control) -> list[LabelsChanged]:
-        """Obey the user's messages, and return those of edits."""
-        changed: list[LabelsChanged] = []
-        for message in control.receive():
-            if isinstance(message, Stop):
-                self.stopped = True
-            elif isinstance(message, ShowSlice):
-                self.view = message
-            elif isinstance(message, LookAround):
-                self._look_around(message)
-            elif isinstance(message, LabelsChanged):
-                changed.append(message)
-        return changed
 
     def learn(self, fresh: bool = False) -> Iterator[Event]:
         """Learn from the strokes as they are, if that was not done yet or has to begin anew."""
