@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_medseg.training.clock import Clock
+
 
 class TrainConfig(BaseModel):
     """How to train; the defaults learn from a few strokes in about a minute on a laptop.
@@ -19,6 +21,8 @@ class TrainConfig(BaseModel):
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 1.0
     """Time to train. The first steps are timed, then the number of steps is fixed and written down. None: train for
     `steps`."""
+    clock: Clock = "wall"
+    """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Optimiser steps; read only when `minutes` is None."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

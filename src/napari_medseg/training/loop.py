@@ -1,6 +1,5 @@
 """The training loop, on one screen."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -64,7 +63,7 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
                 yield from session.listen(control)
                 if session.stopped:
                     break
-                started = time.monotonic()
+                started = session.clock.now()
                 batch = session.batches.get(state.step, state.batch_size, state.patch)
                 pace = pace_of(state.step, session.steps, session.config)
                 try:
@@ -72,7 +71,7 @@ def _train(run: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
                 except NoMemory:
                     yield shrink(state, session.spec, learner.device)
                     continue
-                yield from session.after_step(loss, pace.learning_rate, time.monotonic() - started)
+                yield from session.after_step(loss, pace.learning_rate, session.clock.now() - started)
                 yield from session.score()
                 yield from session.plan()
                 yield from session.save()

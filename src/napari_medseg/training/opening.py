@@ -1,6 +1,5 @@
 """From a run's folder to a training that is ready for its next step."""
 
-import time
 from collections.abc import Generator
 
 from napari_medseg import processes
@@ -14,11 +13,12 @@ from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.tasks import UNLABELLED, task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, load_checkpoint, load_held_out, save_held_out
+from napari_medseg.training.clock import Stopwatch, clock_of
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, patched
 from napari_medseg.training.run import RunConfig, RunFolder
-from napari_medseg.training.session import Session, Stopwatch
+from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import teach
 from napari_medseg.training.transfer import fresh_parameters, load_weights
 from napari_medseg.training.validation import Validator
@@ -67,10 +67,10 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     centre, unit = spread_of([sample.image for sample in samples])
     augmentation = Augmentation(mirrored, train.geometry, train.intensity, centre, unit)
     targets = [held_out.training_target(sample) for sample in samples]
-    teaching, started = None, time.monotonic()
+    teaching, watch = None, Stopwatch(clock_of(train.clock))
     if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):
         teaching = yield from teach(cases, held_out, spec, task, train, control)
-    taught_seconds = time.monotonic() - started
+    taught_seconds = watch.seconds
     if teaching is not None:
         targets = [teaching.fill(number, target) for number, target in enumerate(targets)]
     batches = BatchMaker(samples, targets, augmentation, train.seed, spec.dims == 2)
@@ -97,7 +97,7 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         batches,
         Validator(cases, held_out, spec, task, train),
         state,
-        Stopwatch(state.seconds or taught_seconds),
+        Stopwatch(watch.now, state.seconds or taught_seconds),
         teaching,
     )
 

@@ -16,6 +16,7 @@ from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
 from napari_medseg.training.choosing import Winner, reason, winner
+from napari_medseg.training.clock import Stopwatch
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
@@ -33,24 +34,6 @@ FINAL_STEPS = 60
 """The last measurement takes a tenth of the time of half the training, or of so many steps, if that is more."""
 REPORT_SECONDS = 0.1
 """Least time between two looks at the loss on a GPU, each of which waits for it to finish its work."""
-
-
-@dataclass
-class Stopwatch:
-    """Training time, pauses left out."""
-
-    before: float
-    """Seconds of earlier sessions of the run."""
-    _since: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds so far."""
-        return self.before + time.monotonic() - self._since
-
-    def skip(self, seconds: float) -> None:
-        """Leave out some seconds that just passed."""
-        self._since += seconds
 
 
 @dataclass(eq=False)
@@ -127,11 +110,12 @@ class Session:
         if cancelled:
             control.cancel()
         while control.paused and not control.cancelled and not self.stopped:
+            began = self.clock.now()
             time.sleep(PAUSE_POLL_SECONDS)
-            self.clock.skip(PAUSE_POLL_SECONDS)
             yield from self._read_messages(control)
             yield from self.preview()
             yield from self.survey()
+            self.clock.skip(self.clock.now() - began)
         if not self.stopped:
             control.checkpoint()
 
@@ -180,9 +164,9 @@ class Session:
         due = step == TIMED_STEPS or step % self.config.validate_every == 0 or self.finished
         if not due or not self._loss_steps:
             return
-        started = time.monotonic()
+        started = self.clock.now()
         score = self.validator.score(self.learner.network, self.teaching.says if self.teaching else None)
-        self._validation_seconds = time.monotonic() - started
+        self._validation_seconds = self.clock.now() - started
         mean_loss = float(self._loss_sum) / max(self._loss_steps, 1)
         self._check_finite(mean_loss, self.config.learning_rate)
         self._loss_sum, self._loss_steps = 0.0, 0

@@ -117,15 +117,18 @@ def _read(
     """Return those images that are kept as the network sees them, and the digests of all."""
     total, started = len(pictures), time.monotonic()
     images = _space((int(kept.sum()), spec.channels, *spec.patch_size), path)
-    place, sums = 0, list[str]()
+    place, sums, waiting = 0, list[str](), list[torch.Tensor]()
     for number in range(total):
         if number % EVERY == 0:
             control.checkpoint()
             yield with_time_left("Reading", total, started, number)
         image = pictures.get(number)
         if kept[number]:
-            images[place] = normalised(resized(image, spec, pictures.names[number]), spec)
-            place += 1
+            waiting.append(resized(image, spec, pictures.names[number]))
+        if waiting and (len(waiting) == EVERY or number == total - 1):
+            images[place : place + len(waiting)] = normalised(torch.stack(waiting), spec)
+            place += len(waiting)
+            waiting.clear()
         sums.append(digest(image))
     return images, sums
 

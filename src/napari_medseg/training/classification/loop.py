@@ -15,9 +15,9 @@ from napari_medseg.training.classification.images import load_material
 from napari_medseg.training.classification.learner import ClassifierLearner
 from napari_medseg.training.classification.run import ClassificationRun
 from napari_medseg.training.classification.session import Session, task_of
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.scored.beginning import beginning
-from napari_medseg.training.scored.pace import clock_of
 
 CACHE = "cache"
 """Folder of images that are too many for the memory, while a run is at work."""
@@ -26,7 +26,7 @@ CACHE = "cache"
 def train_classification(folder: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
     run = folder.read(ClassificationRun)
-    config, clock, cache = run.train, clock_of(run.train), folder.path / CACHE
+    config, clock, cache = run.train, clock_of(run.train.clock), folder.path / CACHE
     started = clock()
     if config.freeze != "none" and not run.pretrained:
         raise ConfigError(f"freeze={config.freeze} needs a pretrained network.", "Give --init or set pretrained.")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_medseg.data.labelled import LabelledImages
 from napari_medseg.data.labelled.alike import joined, nearly_equal, thumbnail
+from napari_medseg.data.labelled.images import finite
 from napari_medseg.data.labelled.parts import digest
 from napari_medseg.errors import DataError
 from napari_medseg.progress import Control, Event, with_time_left
@@ -94,7 +95,7 @@ def survey(found: LabelledImages, control: Control, alike: bool) -> Generator[Ev
         if alike:
             small.append(thumbnail(image).ravel().astype(np.float16))
         if found.parts[number] in ("", "train"):
-            values = np.nan_to_num(image.astype(np.float32))
+            values = finite(image)
             means.append(float(values.mean(dtype=np.float64)))
             squares.append(float(np.square(values).mean(dtype=np.float64)))
     if kinds not in ({2}, {3}):

@@ -10,6 +10,7 @@ from napari_medseg.models import ModelSpec
 from napari_medseg.models.detector_weights import load_detector
 from napari_medseg.models.pretrained import fetch_imagenet
 from napari_medseg.progress import Control, Event, Finished
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.detection.learner import DetectorLearner
 from napari_medseg.training.detection.material import load_material
 from napari_medseg.training.detection.request import processor_of
@@ -17,7 +18,6 @@ from napari_medseg.training.detection.run import DetectionRun
 from napari_medseg.training.detection.session import Session
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.scored.beginning import beginning
-from napari_medseg.training.scored.pace import clock_of
 
 BATCHES = {"cpu": 2, "gpu": 8}
 """Images per step, unless asked otherwise."""
@@ -28,7 +28,7 @@ CACHE = "cache"
 def train_detection(folder: RunFolder, control: Control, resume: bool) -> Iterator[Event]:
     """Train in a run's folder; see `napari_medseg.training.train`."""
     run = folder.read(DetectionRun)
-    config, clock, cache = run.train, clock_of(run.train), folder.path / CACHE
+    config, clock, cache = run.train, clock_of(run.train.clock), folder.path / CACHE
     started = clock()
     resume = resume and folder.last.exists()
     if not resume:

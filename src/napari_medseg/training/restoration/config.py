@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_medseg.device import Precision
+from napari_medseg.training.clock import Clock
 
 Count = Annotated[int, Field(ge=1, le=4)]
 
@@ -16,7 +17,7 @@ class RestorationConfig(BaseModel):
 
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
     """Most time to train. The first steps are timed, and the number of steps follows. None: take `steps`."""
-    clock: Literal["wall", "processor"] = "wall"
+    clock: Clock = "wall"
     """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     steps: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Most steps to take."""

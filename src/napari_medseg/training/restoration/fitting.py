@@ -8,9 +8,10 @@ import torch
 
 from napari_medseg import processes
 from napari_medseg.progress import Control, Event, Step
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.restoration.config import RestorationConfig
-from napari_medseg.training.restoration.learner import Learner, clock_of
+from napari_medseg.training.restoration.learner import Learner
 from napari_medseg.training.restoration.pairs import Pairs
 
 TIMED, UNTIMED = 12, 4

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from napari_medseg.errors import ConfigError, ReadError
 from napari_medseg.inference.restoration.classical import enhance_classically
 from napari_medseg.inference.restoration.cleaner import clean
 from napari_medseg.inference.restoration.finer import refine
+from napari_medseg.inference.restoration.framewise import Way, each_frame
 from napari_medseg.inference.restoration.options import (
     METHODS,
     ClassicalOptions,
@@ -28,9 +30,10 @@ from napari_medseg.io import read, write
 from napari_medseg.io.writing import check_target
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
-from napari_medseg.training.restoration.own import refine_own
-from napari_medseg.training.restoration.own_noise import clean_own
+from napari_medseg.training.restoration.own import options_to_refine, refine_own
+from napari_medseg.training.restoration.own_noise import clean_own, options_to_clean
 from napari_medseg.volume import Volume
+from napari_medseg.volume.frames import has_frames
 from napari_medseg.volume.grey import as_grey
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -65,31 +68,64 @@ def enhance(
     MedsegError
         If method, settings or image do not serve.
     """
-    volume = as_grey(volume)
-    if method == "superresolution":
-        return refine_own(volume, checked(OwnOptions, settings), control)
-    if method == "denoise":
-        return clean_own(volume, checked(OwnNoiseOptions, settings), control)
     if method == "model":
         if model is None:
             raise ConfigError("No model was named.", "Choose one.")
-        return _alone(by_model(volume, Bundle.load(model), settings, control))
+        return by_model(volume, Bundle.load(model), settings, control)
     if method not in METHODS:
         raise ConfigError(f"There is no method named {method!r}.", f"There are {', '.join(METHODS)}.")
-    return _alone(enhance_classically(volume, checked(ClassicalOptions, {**settings, "method": method}), control))
+    options: BaseModel
+    if method == "superresolution":
+        options = checked(OwnOptions, settings)
+    elif method == "denoise":
+        options = checked(OwnNoiseOptions, settings)
+    else:
+        options = checked(ClassicalOptions, {**settings, "method": method})
+    return _of_any(volume, partial(_alone, options, control), control)
 
 
 def by_model(volume: Volume, bundle: Bundle, settings: Mapping[str, object], control: Control) -> Iterator[Event]:
-    """Enhance an image by a model for super-resolution or enhancement; see `refine`, `clean` and `sharpen`."""
+    """Enhance an image by a model for super-resolution or enhancement; ends with (`Restored`, None), as `enhance`."""
+    options = checked(_kind(bundle), settings)
+    return _of_any(volume, lambda frame, _learned: _modelled(frame, bundle, options, control), control)
+
+
+def _of_any(volume: Volume, way: Way, control: Control) -> Iterator[Event]:
     volume = as_grey(volume)
+    return each_frame(volume, way, control) if has_frames(volume) else way(volume, None)
+
+
+def _alone(options: BaseModel, control: Control, volume: Volume, learned: Bundle | None) -> Iterator[Event]:
+    """Enhance an image of one channel without a model, or by what was learned from another one of its kind."""
+    if isinstance(options, OwnOptions):
+        if learned is None:
+            return refine_own(volume, options, control)
+        return _modelled(volume, learned, options_to_refine(volume, options), control)
+    if isinstance(options, OwnNoiseOptions):
+        if learned is None:
+            return clean_own(volume, options, control)
+        return _modelled(volume, learned, options_to_clean(options), control)
+    assert isinstance(options, ClassicalOptions)
+    return _without_network(enhance_classically(volume, options, control))
+
+
+def _kind(bundle: Bundle) -> type[FinerOptions] | type[SharperOptions] | type[CleanerOptions]:
+    """Return which options there are for a model."""
     if bundle.spec.task == "superresolution":
-        return refine(volume, bundle, checked(FinerOptions, settings), control)
-    if bundle.spec.architecture == "unrolled":
-        return sharpen(volume, bundle, checked(SharperOptions, settings), control)
-    return clean(volume, bundle, checked(CleanerOptions, settings), control)
+        return FinerOptions
+    return SharperOptions if bundle.spec.architecture == "unrolled" else CleanerOptions
 
 
-def _alone(events: Iterator[Event]) -> Iterator[Event]:
+def _modelled(volume: Volume, bundle: Bundle, options: BaseModel, control: Control) -> Iterator[Event]:
+    if isinstance(options, FinerOptions):
+        return _without_network(refine(volume, bundle, options, control))
+    if isinstance(options, SharperOptions):
+        return _without_network(sharpen(volume, bundle, options, control))
+    assert isinstance(options, CleanerOptions)
+    return _without_network(clean(volume, bundle, options, control))
+
+
+def _without_network(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         yield Finished((event.result, None)) if isinstance(event, Finished) else event
 
@@ -193,6 +229,6 @@ def _part(volume: Volume, start: object, stop: object) -> Volume:
         return volume
     first = [max(0, int(n)) for n in start]
     last = [min(int(n), size) for n, size in zip(stop, volume.spatial_shape, strict=True)]
-    box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    box = (..., *(slice(a, b) for a, b in zip(first, last, strict=True)), *([slice(None)] if volume.rgb else []))
     grid = None if volume.geometry is None else volume.geometry.cropped(first, last)
     return replace(volume, data=np.asarray(volume.data)[box], geometry=grid)

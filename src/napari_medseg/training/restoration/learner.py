@@ -1,9 +1,8 @@
 """A network that gives images, and how it takes a step."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +11,7 @@ from napari_medseg import processes
 from napari_medseg.device import compute_dtype
 from napari_medseg.models.nets.subpixel import SubpixelNetwork
 from napari_medseg.models.nets.unrolled import UnrolledNetwork
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.restoration.config import RestorationConfig
 from napari_medseg.training.restoration.pairs import Batch, Pairs
 
@@ -19,11 +19,6 @@ LONGEST = 1.0
 """Largest norm of a gradient; longer ones are shortened."""
 BEFORE = 4
 """Batches that tell how much there is to learn."""
-
-
-def clock_of(minutes: Literal["wall", "processor"]) -> Callable[[], float]:
-    """Return what tells seconds of that kind."""
-    return time.process_time if minutes == "processor" else time.monotonic
 
 
 class Learner:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from napari_medseg.errors import DataError, MedsegError
 from napari_medseg.inference.restoration.finer import axis_order, network_axes
-from napari_medseg.inference.restoration.restored import plain_values
 from napari_medseg.inference.restoration.sharper import network_width
 from napari_medseg.io import read
 from napari_medseg.models.spec import ModelSpec
@@ -22,6 +21,7 @@ from napari_medseg.training.restoration.run import RestorationRun
 from napari_medseg.training.restoration.shelf import Shelf
 from napari_medseg.volume import Volume
 from napari_medseg.volume.grey import as_grey
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import AxisSampling
 
 SIZES = {2: 16, 3: 4}

@@ -14,16 +14,18 @@ from napari_medseg.device import choose
 from napari_medseg.errors import DataError
 from napari_medseg.inference.restoration.finer import refine, thickest
 from napari_medseg.inference.restoration.options import FinerOptions, OwnOptions
-from napari_medseg.inference.restoration.restored import Restored, Scale, plain_values
+from napari_medseg.inference.restoration.restored import Restored, Scale
 from napari_medseg.models import Bundle, Intensity, ModelSpec, build
 from napari_medseg.progress import Control, Event, Finished, Note, Progress
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.restoration.config import RestorationConfig
 from napari_medseg.training.restoration.fitting import Standing, fit
-from napari_medseg.training.restoration.learner import Learner, clock_of
+from napari_medseg.training.restoration.learner import Learner
 from napari_medseg.training.restoration.material import LEAST
 from napari_medseg.training.restoration.pairs import Fine, degraded, in_plane, whole_factor
 from napari_medseg.training.restoration.profile import estimated_width
 from napari_medseg.volume import Volume
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import AxisSampling
 
 MOST = 4.0
@@ -36,6 +38,8 @@ PATCH = (16, 48)
 """Coarse voxels of a patch, across the slices and along them."""
 PATCHES = 16
 """Per step."""
+VIEWS = 2
+"""Ways of mirroring, where neither user nor time decides."""
 VIEWS_SHARE = 0.35
 """Most of the time that goes into applying the network."""
 REST_SHARE = 0.04
@@ -118,7 +122,7 @@ def refine_own(
     )
     learner, state = Learner(build(spec), config, choose(options.device)), Standing()
     each = learner.calibrate(pairs)
-    views = options.views or 2
+    views = options.views or VIEWS
     if options.minutes is not None:
         apply_seconds = 2 * each * float(np.prod(volume.spatial_shape)) / (PATCHES * float(np.prod(pairs.patch)))
         minutes, views = _shared_out(options, apply_seconds, clock() - started)
@@ -208,6 +212,12 @@ def _spec(volume: Volume, axis: AxisSampling, options: OwnOptions) -> ModelSpec:
         description=f"Makes slices {axis.factor:.3g} times thinner; learned from the slices of one volume alone.",
         citation="Zhao et al., SMORE, IEEE Trans Med Imaging 40 (2021)",
     )
+
+
+def options_to_refine(volume: Volume, options: OwnOptions) -> FinerOptions:
+    """Return how to apply what was learned from one volume to another of its kind."""
+    thick, axis = plan_axis(volume, options)
+    return _applied(axis, thick, options.views or VIEWS, options)
 
 
 def _applied(axis: AxisSampling, thick: int, views: int, options: OwnOptions) -> FinerOptions:

@@ -8,7 +8,6 @@ import numpy as np
 
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.cases import find_cases
-from napari_medseg.inference.restoration.restored import plain_values
 from napari_medseg.inference.restoration.sharper import network_width
 from napari_medseg.models import Bundle, Intensity, ModelSpec
 from napari_medseg.models.registry import network_def
@@ -19,6 +18,7 @@ from napari_medseg.training.restoration.material import read_one
 from napari_medseg.training.restoration.run import RestorationRun
 from napari_medseg.training.run import RunFolder
 from napari_medseg.volume import Volume
+from napari_medseg.volume.plain import plain_values
 
 PATCHES = {2: (48, 48), 3: (24, 24, 24)}
 """Voxels of the input in a patch, by the network's dimensions."""

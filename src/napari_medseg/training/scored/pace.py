@@ -1,8 +1,6 @@
 """How fast is learnt at a step, from which images, and what tells the time."""
 
 import math
-import time
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -13,11 +11,6 @@ from napari_medseg.training.scored.run import ScoredConfig
 
 TIMED = 8
 """Steps before a time budget becomes a number of steps."""
-
-
-def clock_of(config: ScoredConfig) -> Callable[[], float]:
-    """Return what tells a run's seconds."""
-    return time.process_time if config.clock == "processor" else time.monotonic
 
 
 def rate_of(step: int, steps: int | None, config: ScoredConfig) -> float:

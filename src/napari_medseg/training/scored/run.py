@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_medseg.models.spec import ModelSpec
+from napari_medseg.training.clock import Clock
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -19,7 +20,7 @@ class ScoredConfig(BaseModel):
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = 10.0
     """Most time to train, reading the images included. The first steps are timed, and the number of steps follows.
     None: train for `epochs`."""
-    clock: Literal["wall", "processor"] = "wall"
+    clock: Clock = "wall"
     """What the minutes are of: time as it passes, or the work of all threads, for comparisons on a busy machine."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Most times that each image is seen; None for 60, and more where these are less than 1000 steps."""

@@ -16,9 +16,10 @@ from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Sav
 from napari_medseg.training.atomic import write_file
 from napari_medseg.training.averaging import Averaged
 from napari_medseg.training.checkpoint import load_best, load_content, save_best
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.messages import Stop
 from napari_medseg.training.run import RunFolder
-from napari_medseg.training.scored.pace import TIMED, batch_numbers, clock_of, rate_of, spread
+from napari_medseg.training.scored.pace import TIMED, batch_numbers, rate_of, spread
 from napari_medseg.training.scored.run import ScoredResult, ScoredRun
 
 EPOCHS, FEWEST_STEPS = 60, 1000
@@ -87,7 +88,7 @@ class ScoredSession(ABC):
         self.folder, self.run, self.learner, self.batch = folder, run, learner, batch
         self.images, self.held = counts
         self.state = Standing()
-        self.clock = clock_of(run.train)
+        self.clock = clock_of(run.train.clock)
         self.stopped = False
         self._timed: list[float] = []
         self._losses: list[torch.Tensor] = []

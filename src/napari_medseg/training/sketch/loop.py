@@ -14,6 +14,7 @@ from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved, Surveyed
 from napari_medseg.tasks import UNLABELLED, Task
+from napari_medseg.training.clock import Stopwatch, clock_of
 from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
@@ -65,16 +66,16 @@ class Sketching:
     _looked_at: int = 0
     """The learning after which it was last asked whether to choose again."""
     _shown: tuple[ShowSlice, int] | None = None
-    _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self._watch = Stopwatch(clock_of(self.config.clock))
         planar = self.spec.dims == 2
         self._features = [FeatureCache(self.network, case.sample.image, planar) for case in self.cases]
 
     @property
     def seconds(self) -> float:
         """Since the beginning."""
-        return time.monotonic() - self._began
+        return self._watch.seconds
 
     def listen(self, control: Control) -> Iterator[Event]:
         """Take the user's messages; raise `Cancelled` once cancelled."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONFIG_FORM, DESIGN_FORM = "train", "design"
 SHOWN = ("minutes",)
 OWN_WIDGET = ("device",)
+FOR_MEASUREMENTS = ("clock",)
 
 
 class TrainSetup(QWidget):
@@ -36,7 +37,7 @@ class TrainSetup(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         config = recall(CONFIG_FORM, TrainConfig())
-        rest = [name for name in TrainConfig.model_fields if name not in SHOWN + OWN_WIDGET]
+        rest = [name for name in TrainConfig.model_fields if name not in SHOWN + OWN_WIDGET + FOR_MEASUREMENTS]
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("from the classes")
         self.name.setToolTip("What the new model is called")
