@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from napari_medseg.data.labelled import Pictures
-from napari_medseg.data.labelled.alike import joined, nearly_equal, thumbnail
+from napari_medseg.data.labelled.alike import _bounding, joined, nearly_equal, thumbnail
 from napari_medseg.errors import DataError
 from napari_medseg.progress import Finished, Note
 from napari_medseg.training.classification import ClassificationConfig, create_classification
@@ -50,6 +50,24 @@ def test_a_changed_copy_is_found_and_nothing_else(change):
     assert nearly_equal(pictures, small, [""] * 41) == ((3, 40),)
     # Both are on one side of the split, where they do no harm.
     assert nearly_equal(pictures, small, ["train"] * 20 + ["val"] + ["train"] * 20) == ()
+
+
+def test_few_values_rule_pairs_out_but_no_pair_that_is_the_same():
+    rng = np.random.default_rng(0)
+    # All that there is lies in twenty directions, so that few values say nearly all.
+    many = rng.standard_normal((500, 20)) @ rng.standard_normal((20, 256)) + 0.2 * rng.standard_normal((500, 256))
+    many[7] = many[3] + 0.05 * rng.standard_normal(256)
+    scaled = many.astype(np.float32) / np.linalg.norm(many, axis=1, keepdims=True).astype(np.float32)
+    short = _bounding(scaled)
+    assert short.shape == (500, 32)
+    assert (short @ short.T >= scaled @ scaled.T - 1e-5).all()
+    assert short[3] @ short[7] > 0.99
+    # Where the directions are too many, all values are kept.
+    noise = rng.standard_normal((500, 256)).astype(np.float32)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    alike = noise[:1] + 0.05 * noise
+    alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+    assert _bounding(alike) is alike
 
 
 def test_images_without_contrast_are_like_none():

@@ -129,6 +129,17 @@ def test_a_time_budget_becomes_steps(tmp_path):
     assert result.seconds < 5
 
 
+def test_looking_at_the_images_before_is_training_time(tmp_path):
+    run = start(tmp_path, minutes=1.0, epochs=10_000, clock="processor")
+    content = run.read(ClassificationRun)
+    assert 0 < content.looked < 5
+    # Of the 57 s that a minute holds, hardly any is left.
+    run.config.write_text(content.model_copy(update={"looked": 56.5}).model_dump_json())
+    result = list(train(run))[-1].result
+    assert result.seconds > 56.5
+    assert result.steps < 1000
+
+
 def test_steps_that_became_slower_are_fewer(tmp_path):
     run = start(tmp_path, minutes=1.0, epochs=100)
     content = run.read(ClassificationRun)

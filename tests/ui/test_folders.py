@@ -32,7 +32,7 @@ def test_scratch_files_share_a_folder_of_this_process(medseg_home):
 
 def test_old_runs_lose_images_and_checkpoints_but_keep_their_model():
     run = new_run_folder()
-    for part in ("image.medvol", "labels.medvol", "checkpoints", "bundle"):
+    for part in ("image.medvol", "labels.medvol", "checkpoints", "examples", "cache", "bundle"):
         (run / part).mkdir()
         (run / part / "file").write_text("x")
     (run / "config.json").write_text("{}")

@@ -66,12 +66,13 @@ def resized(image: NDArray[np.generic], spec: ModelSpec, name: str) -> torch.Ten
     return functional.interpolate(values, size, mode="trilinear", align_corners=False)[0]
 
 
-def normalised(image: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
-    """Return an image of the model's size after its intensity rule, each of `spec.images` by itself."""
+def normalised(images: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
+    """Return (image, channel, [z,] y, x) images of the model's size after its intensity rule."""
     rule = transform_named(*intensity_transform(spec.intensity))
-    if spec.images == 1:
-        return rule(image)
-    return torch.cat([rule(part) for part in image.chunk(spec.images)])
+    if spec.intensity.kind == "fixed":
+        return rule(images)
+    # By what each image holds; several of one place have each their own intensities.
+    return torch.cat([rule(part) for image in images for part in image.chunk(spec.images)]).reshape(images.shape)
 
 
 def batch_size(spec: ModelSpec) -> int:
@@ -138,11 +139,11 @@ def classify(
 
 
 def views(pictures: Pictures, number: int, spec: ModelSpec) -> list[tuple[str, torch.Tensor]]:
-    """Return what the network sees of an image, with names: the image, or its slices for a model of planes."""
+    """Return an image in the model's size, or its slices for a model of planes, with names."""
     name = pictures.names[number]
     images = pictures.planes(number) if spec.dims == 2 else [pictures.get(number)]
     names = [name] if len(images) == 1 else [f"{name}{SLICE_MARK}{k}" for k in range(len(images))]
-    return [(one, normalised(resized(image, spec, name), spec)) for one, image in zip(names, images, strict=True)]
+    return [(one, resized(image, spec, name)) for one, image in zip(names, images, strict=True)]
 
 
 class _Queue:
@@ -170,7 +171,7 @@ class _Queue:
         self.names: list[str] = []
 
     def add(self, name: str, image: torch.Tensor, number: int) -> None:
-        """Add what is seen of image `number`."""
+        """Add image `number`, or a slice of it, in the model's size."""
         self._waiting.append((len(self.names), image, number))
         self.names.append(name)
         if len(self._waiting) == self._many:
@@ -181,7 +182,8 @@ class _Queue:
         if self._waiting:
             places, images, numbers = zip(*self._waiting, strict=True)
             facts = None if self._told is None else torch.from_numpy(self._told[list(numbers)])
-            logits = logits_of(self._network, torch.stack(images), facts, self._device)
+            seen = normalised(torch.stack(images), self._spec)
+            logits = logits_of(self._network, seen, facts, self._device)
             found = probabilities(logits, self._spec.temperature, self._spec.output)
             self._found |= dict(zip(places, found, strict=True))
             self._waiting.clear()

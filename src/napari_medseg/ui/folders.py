@@ -17,6 +17,9 @@ SCRATCH_HOURS = 24.0
 RUN_DAYS = 7.0
 """Images and checkpoints of runs are kept for so long, to resume from; their logs and models stay."""
 
+HEAVY = ("checkpoints", "examples", "cache")
+"""Folders of a run that hold copies of images, or weights to go on from."""
+
 
 def runs_folder() -> Path:
     """Return the folder of all training runs, beside the library of models."""
@@ -54,7 +57,7 @@ def tidy(now: float | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     for folder in runs_folder().glob("*"):
         if now - _last_written(folder) > RUN_DAYS * 86400:
-            for heavy in (*folder.glob("*.medvol"), folder / "checkpoints"):
+            for heavy in (*folder.glob("*.medvol"), *(folder / name for name in HEAVY)):
                 shutil.rmtree(heavy, ignore_errors=True)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.data.labelled.images import Pictures
+from napari_medseg.data.labelled.images import Pictures, finite
 
 EDGES, FINE = {2: 16, 3: 8}, {2: 24, 3: 12}
 """Of thumbnails that are compared, and of those that have the last word, by number of axes."""
@@ -14,10 +14,16 @@ SAME, FINE_SAME = 0.99, 0.95
 """Correlation from which thumbnails are the same, and that of their details."""
 SMOOTH = {2: 2.0, 3: 1.0}
 """Details are what this much blurring takes away, in voxels of the finer thumbnail."""
+ROUNDING = 1e-4
+"""How much a sum of products may be off."""
 FLAT = 0.05
 """Thumbnails with less contrast than this share of the usual show nothing to compare."""
-ROWS = 1024
+ROWS = 256
 """Thumbnails that are compared with all others at once."""
+SAMPLE = 2000
+"""Thumbnails that tell how few values are enough to rule pairs out."""
+FEW, RARE = (31, 95), 1e-3
+"""Such numbers of values, and the share of pairs that may be left to be compared by all values."""
 
 
 def thumbnail(image: NDArray[np.generic], edges: dict[int, int] = EDGES) -> NDArray[np.float32]:
@@ -30,7 +36,7 @@ def thumbnail(image: NDArray[np.generic], edges: dict[int, int] = EDGES) -> NDAr
     edges : dict of int to int
         Edge of the thumbnail by number of axes.
     """
-    found = np.nan_to_num(image.astype(np.float32)).mean(axis=0)
+    found = finite(image).mean(axis=0)
     for axis, size in enumerate(found.shape):
         found = np.moveaxis(np.tensordot(_shares(size, edges[found.ndim]), found, axes=(1, axis)), 0, axis)
     return np.asarray(found, np.float32)
@@ -59,11 +65,13 @@ def nearly_equal(
     scaled[contrast < FLAT * np.median(contrast)] = 0
     known: dict[int, NDArray[np.float32]] = {}
     found = set()
+    short = _bounding(scaled)
     for start in range(0, len(pool), ROWS):
-        rows = pool[start : start + ROWS]
-        for a, b in np.argwhere(scaled[rows] @ scaled[others].T >= SAME):
-            first, second = sorted((int(rows[a]), int(others[b])))
-            if first != second and _details(pictures, first, known) @ _details(pictures, second, known) >= FINE_SAME:
+        rows, columns = np.nonzero(short[pool[start : start + ROWS]] @ short[others].T >= SAME - ROUNDING)
+        one, other = pool[start + rows], others[columns]
+        same = np.einsum("nv,nv->n", scaled[one], scaled[other]) >= SAME
+        for first, second in np.sort(np.column_stack([one, other])[same & (one != other)], axis=1).tolist():
+            if _details(pictures, first, known) @ _details(pictures, second, known) >= FINE_SAME:
                 found.add((first, second))
     return tuple(sorted(found))
 
@@ -83,6 +91,25 @@ def joined(digests: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str
         together.merge(digests[first], digests[second])
     same = {digest: min(subset) for subset in together.subsets() for digest in subset}
     return [same.get(digest, digest) for digest in digests]
+
+
+def _bounding(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return fewer values of each thumbnail, whose products are at least those of all values.
+
+    They are the main components, and the length of what these leave out.
+    """
+    sample = scaled[:: max(1, len(scaled) // SAMPLE)]
+    directions = np.linalg.eigh(sample.T @ sample)[1][:, ::-1]
+    length = np.square(scaled).sum(axis=1)
+    for few in FEW:
+        main = scaled @ directions[:, :few]
+        rest = np.sqrt(np.clip(length - np.square(main).sum(axis=1), 0, None))
+        short = np.column_stack([main, rest])
+        own = short[:: max(1, len(scaled) // SAMPLE)]
+        left = np.count_nonzero(own @ own.T >= SAME - ROUNDING) - len(own)
+        if left < RARE * len(own) ** 2:
+            return short
+    return scaled
 
 
 def _standardised(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -198,6 +198,12 @@ def _channels_first(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return values[None]
 
 
+def finite(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return values as float32, with 0 for those that are no number."""
+    found = values.astype(np.float32, copy=False)
+    return found if values.dtype.kind in "biu" else np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def with_channels(values: NDArray[np.generic], channels: int, name: str) -> NDArray[np.float32]:
     """Return an image with the number of channels that a model sees.
 
@@ -208,7 +214,7 @@ def with_channels(values: NDArray[np.generic], channels: int, name: str) -> NDAr
     DataError
         If neither fits.
     """
-    found = np.nan_to_num(values.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+    found = finite(values)
     if len(found) == channels:
         return found
     if len(found) == 1:

@@ -168,7 +168,10 @@ def _folds(
 
     together = _kin(found, digests, pool)
     if len(set(together.tolist())) < 2:
-        raise DataError("All images are of one patient, so nothing can be held out.", "Add images of another one.")
+        raise DataError(
+            "All images are of one patient, or nearly equal, so nothing can be held out.",
+            "Add images of another one; if they are different, --set nearly_equal=false.",
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     yield from splitter.split(np.zeros((len(pool), 1)), found.strata[pool], together)
 

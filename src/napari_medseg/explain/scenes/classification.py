@@ -44,9 +44,9 @@ def classification_scene(volume: Volume, spec: ModelSpec, number: int, options: 
         If the region does not fit the image.
     """
     pictures = _pictures(volume, spec, options)
-    laid = [normalised(resized(picture, spec, volume.name), spec) for picture in pictures]
+    laid = normalised(torch.stack([resized(picture, spec, volume.name) for picture in pictures]), spec)
     planar = spec.dims == 2
-    canvas = torch.stack(laid, dim=1) if planar else laid[0]
+    canvas = laid.transpose(0, 1) if planar else laid[0]
     share = 1 / len(laid)
     target = Target(partial(_score, spec, number, share), partial(_probability, spec, number, share))
     depth = [slice(z, z + 1) for z in range(len(laid))] if planar else [slice(None)]

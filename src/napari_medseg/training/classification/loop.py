@@ -42,7 +42,7 @@ def train_classification(folder: RunFolder, control: Control, resume: bool) -> I
     if resume:
         yield session.resume()
     else:
-        session.count_reading(clock() - started)
+        session.count_reading(run.looked + clock() - started)
     yield from session.work(control)
     shutil.rmtree(cache, ignore_errors=True)
 

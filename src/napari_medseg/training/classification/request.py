@@ -18,6 +18,7 @@ from napari_medseg.training.atomic import write_text
 from napari_medseg.training.classification.config import ClassificationConfig
 from napari_medseg.training.classification.run import ClassificationRun
 from napari_medseg.training.classification.survey import Survey, fingerprint, survey
+from napari_medseg.training.clock import clock_of
 from napari_medseg.training.run import RunFolder
 from napari_medseg.volume import LabelClass
 
@@ -70,6 +71,8 @@ def create_classification(
     run = RunFolder(folder)
     if run.config.exists():
         raise ConfigError(f"{run.path} already holds a training run.", "Resume it, or choose another folder.")
+    clock = clock_of(config.clock)
+    started = clock()
     images, labels = sources
     found = find_labelled(images, labels, config.covariates, config.crop)
     facts = yield from survey(found, control or Control(), config.nearly_equal)
@@ -89,6 +92,7 @@ def create_classification(
         fingerprint=mark,
         alike=facts.alike,
         fold=fold,
+        looked=clock() - started,
         train=config,
         init=None if init is None else init.resolve(),
     )

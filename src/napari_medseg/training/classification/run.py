@@ -20,4 +20,6 @@ class ClassificationRun(ScoredRun):
     """Numbers of images that are nearly the same, in pairs; they stay on one side of every split."""
     fold: tuple[int, int] | None = None
     """Which fold of how many of a cross-validation is kept out, counted from 0; None for none."""
+    looked: float = 0.0
+    """Seconds that were spent on looking at the images before, which count as training time."""
     train: ClassificationConfig = ClassificationConfig()
