@@ -28,28 +28,36 @@ def quality(
     """Say how good an image is, and what may harm the tasks that follow."""
     from dataclasses import replace
 
-    import numpy as np
-
     from napari_medseg.evaluate.quality import assess, noise_map
     from napari_medseg.io import read, write
     from napari_medseg.volume.grey import as_grey
+    from napari_medseg.volume.plain import plain_values
 
     with watching() as (control, report):
         found = [volume for volume in map(as_grey, read(image, control, report=report)) if volume.kind == "image"]
         drawn = None if regions is None else read(regions, control, report=report)[0]
     if not found:
         raise DataError(f"{image.name} holds no image.", "Choose another file.")
+    found = [replace(part, name=name) for volume in found for name, part in _parts(volume)]
     reports = [assess(volume, *_regions(drawn, volume)) for volume in found]
     if noise is not None:
         if len(found) > 1:
             raise DataError(f"{image.name} holds {len(found)} images.", "Ask for the noise of one at a time.")
         what = "Standard deviation of the noise around each voxel"
-        write(replace(found[0], data=noise_map(np.asarray(found[0].data)), window=None, derivation=what), noise)
+        write(replace(found[0], data=noise_map(plain_values(found[0])), window=None, derivation=what), noise)
     if as_json:
         print_json([one.to_dict() for one in reports])
         return
     for one in reports:
         _show(one)
+
+
+def _parts(volume: "Volume") -> "list[tuple[str, Volume]]":
+    """Return the frames or colours of an image with their names."""
+    from napari_medseg.volume.frames import frames_of
+
+    parts = frames_of(volume)
+    return [(f"{volume.name} {number}" if len(parts) > 1 else volume.name, part) for number, part in enumerate(parts)]
 
 
 def _regions(drawn: "Volume | None", image: "Volume") -> "tuple[NDArray[np.bool_], ...]":

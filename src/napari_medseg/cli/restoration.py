@@ -142,7 +142,6 @@ def predict_images(model: "Bundle", sources: list[Path], folder: Path, options: 
         If there is no image, or one could not be enhanced; the others are written.
     """
     from napari_medseg.inference.cases import find_cases
-    from napari_medseg.inference.restoration.restored import Restored
     from napari_medseg.io.writing import check_target
     from napari_medseg.training.restoration.jobs import by_model, saved
     from napari_medseg.training.restoration.material import read_one
@@ -155,9 +154,9 @@ def predict_images(model: "Bundle", sources: list[Path], folder: Path, options: 
         try:
             place = folder / (case.name if suffix == "dicom" else f"{case.name}.{suffix}")
             check_target(place)
-            restored = follow(by_model(read_one((case.path, case.series_id)), model, settings, control), control)
-            assert isinstance(restored, Restored)
-            results.append((case.path, saved(restored, None, place)))
+            done = follow(by_model(read_one((case.path, case.series_id)), model, settings, control), control)
+            assert isinstance(done, tuple)
+            results.append((case.path, saved(done[0], None, place)))
         except (Cancelled, ConfigError):
             raise
         except MedsegError as error:

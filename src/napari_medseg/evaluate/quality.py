@@ -12,6 +12,7 @@ from napari_medseg.errors import DataError
 from napari_medseg.volume import Volume
 from napari_medseg.volume.grey import as_grey
 from napari_medseg.volume.noise import MEDIAN_TO_SIGMA, noise_level, residual
+from napari_medseg.volume.plain import plain_values
 
 MAP_VOXELS = 9
 """Edge of the surroundings, within a slice, over which the noise map is taken."""
@@ -80,12 +81,11 @@ def assess(
         If the image has colours or further axes, or shows one value only.
     """
     volume = as_grey(volume)
-    if volume.rgb or volume.axes:
-        raise DataError(f"{volume.name} has colours or further axes.", "Choose an image of one channel, or split it.")
-    values = np.nan_to_num(np.asarray(volume.data).astype(np.float32))
+    values = plain_values(volume)
     if values.min() == values.max():
         raise DataError(f"{volume.name} has the value {values.min():g} everywhere.", "Choose another image.")
-    tissue = values > threshold_otsu(values[:: max(1, len(values) // 64)] if values.ndim == 3 else values)
+    some = values[:: max(1, len(values) // 64)] if values.ndim == 3 else values
+    tissue = values > threshold_otsu(some.ravel())
     region = tissue if first is None else first
     other = ~tissue if second is None else second
     _check_regions(values, region, other)

@@ -66,7 +66,7 @@ def test_a_set_teaches_and_a_run_resumes(images, tmp_path):
     assert all((one[name] == other[name]).all() for name in one)
 
     (volume,) = read(images / "case0.nii.gz")
-    restored = result_of(by_model(volume, bundle, {"views": 1}, Control()))
+    restored, _ = result_of(by_model(volume, bundle, {"views": 1}, Control()))
     assert restored.image.data.shape == (48, 26, 28)
     with pytest.raises(ConfigError, match="another factor"):
         list(
@@ -83,7 +83,7 @@ def test_noisy_images_teach_to_clean(images, tmp_path):
     result = result_of(train(run))
     assert result.scores == {}
     (volume,) = read(images / "case0.nii.gz")
-    restored = result_of(by_model(volume, Bundle.load(result.bundle), {"views": 2}, Control()))
+    restored, _ = result_of(by_model(volume, Bundle.load(result.bundle), {"views": 2}, Control()))
     assert restored.image.data.shape == volume.data.shape
     assert restored.image.geometry == volume.geometry
 
@@ -101,7 +101,7 @@ def test_a_set_teaches_to_undo_a_blur(images, tmp_path):
     truth = np.asarray(volume.data)
     seen = gaussian_filter(truth, 2.5 / FWHM_PER_SIGMA, mode="nearest")
     seen += np.random.default_rng(0).normal(0, 2, seen.shape).astype(np.float32)
-    restored = result_of(by_model(replace(volume, data=seen), bundle, {"views": 2}, Control()))
+    restored, _ = result_of(by_model(replace(volume, data=seen), bundle, {"views": 2}, Control()))
     found = np.asarray(restored.image.data)
     classical, _ = result_of(enhance(replace(volume, data=seen), "deblur", {"blur_mm": 2.5, "rounds": 15}, Control()))
     assert psnr(found, truth) > psnr(np.asarray(classical.image.data), truth) + 0.5

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from napari_medseg.errors import ConfigError, DataError
 from napari_medseg.inference.restoration.options import TITLES, ClassicalOptions, Method
-from napari_medseg.inference.restoration.restored import Restoring, plain_values, rms
+from napari_medseg.inference.restoration.restored import Restoring, rms
 from napari_medseg.progress import Control, Event, Finished, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import gaussian_weights
 
 N4_EDGE = 64
@@ -96,7 +97,8 @@ def _clahe(values: NDArray[np.float32], _volume: Volume, options: ClassicalOptio
     if high == low:
         return values, "local contrast"
     limit = min(1.0, 0.01 * options.strength)
-    done = equalize_adapthist((values - low) / (high - low), clip_limit=limit)
+    # Another axis keeps scikit-image from taking three or four columns for colours.
+    done = equalize_adapthist(((values - low) / (high - low))[..., None], clip_limit=limit)[..., 0]
     return np.asarray(low + (high - low) * done, np.float32), f"local contrast (CLAHE), clipping limit {limit:g}"
 
 

@@ -8,11 +8,19 @@ from numpy.typing import NDArray
 from napari_medseg.inference.restoration.applying import FLIPS, TILE_VOXELS, Runner, Views, ways
 from napari_medseg.inference.restoration.neighbours import with_neighbours
 from napari_medseg.inference.restoration.options import CleanerOptions
-from napari_medseg.inference.restoration.restored import Restoring, Scale, check_task, followed, plain_values, rms
+from napari_medseg.inference.restoration.restored import (
+    Restoring,
+    Scale,
+    check_task,
+    floor_of,
+    followed,
+    rms,
+)
 from napari_medseg.models import Bundle
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
 from napari_medseg.progress import Control, Event, Finished
 from napari_medseg.volume import Volume
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.stabilise import stabiliser_for
 
 
@@ -57,7 +65,7 @@ def clean(
     flips = ways(values.size, spec.dims, options.views)
     answers = _answers(runner, scale.apply(stable), spec.channels, flips, views)
     yield from followed(answers, "Cleaning", control)
-    result = stabiliser.undo(scale.undo(views.mean)).reshape(whole.shape)
+    result = np.maximum(stabiliser.undo(scale.undo(views.mean)).reshape(whole.shape), floor_of(whole, volume))
     spread = (views.spread() * scale.deviation).reshape(whole.shape) if views.count > 1 else None
     removed = rms(result - whole)
     report = {"noise": stabiliser.level, "removed": removed, "views": float(views.count)}

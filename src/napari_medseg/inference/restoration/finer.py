@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 from napari_medseg.errors import BundleError
 from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes, ways
 from napari_medseg.inference.restoration.options import FinerOptions
-from napari_medseg.inference.restoration.restored import Restoring, Scale, check_task, followed, plain_values, rms
+from napari_medseg.inference.restoration.restored import (
+    Restoring,
+    Scale,
+    check_task,
+    floor_of,
+    followed,
+    rms,
+)
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
 from napari_medseg.progress import Control, Event, Finished, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, spline_matrix
-
-FLOOR_SHARE = 0.01
-"""Share of the voxels with the least value from which that is a floor."""
-
 
 ROUNDS = 3
 """Times that agreement with the slices and the floor are sought in turn."""
@@ -69,7 +73,7 @@ def refine(
     yield Progress("Comparing with the image", 0, 1)
     result = scale.undo(_respaced(views.mean, whole, axes, values.shape))
     spread = _respaced(views.spread(), whole, axes, values.shape) * scale.deviation if views.count > 1 else None
-    made, report = held_to(values, result, axes, options.consistency)
+    made, report = held_to(values, result, axes, options.consistency, floor_of(values, volume))
     times = " x ".join(f"{axis.factor:.3g}" for axis in axes)
     said = (
         f"{times} times finer by the model {spec.name}; details between the slices are computed, not measured. Thick "
@@ -154,7 +158,11 @@ def _respaced(
 
 
 def held_to(
-    thick: NDArray[np.float32], fine: NDArray[np.float32], axes: Sequence[AxisSampling], enforce: bool
+    thick: NDArray[np.float32],
+    fine: NDArray[np.float32],
+    axes: Sequence[AxisSampling],
+    enforce: bool,
+    floor: float = -np.inf,
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Return an image that agrees with the thick slices, and how well it did before and does now.
 
@@ -166,12 +174,15 @@ def held_to(
         How thick slices arise.
     enforce : bool
         Whether to correct; else only the report is made.
+    floor : float
+        See `floor_of`.
     """
     report = {"residual_before": rms(coarser(fine, axes, thick.shape) - thick)}
-    # Where much of the image has the least value, as air in CT and what was masked, there is nothing below it.
-    floor = thick.min() if np.mean(thick == thick.min()) > FLOOR_SHARE else -np.inf
-    for _ in range(ROUNDS if np.isfinite(floor) else 1):
-        fine = np.maximum(consistent(fine, thick, axes) if enforce else fine, floor)
+    for _ in range(ROUNDS if enforce else 1):
+        fine = consistent(fine, thick, axes) if enforce else fine
+        if fine.min() >= floor:
+            break
+        fine = np.maximum(fine, np.float32(floor))
     report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
     return fine, report

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.errors import BundleError, DataError
+from napari_medseg.errors import BundleError
 from napari_medseg.models import ModelSpec
 from napari_medseg.progress import Control, Event, Progress
 from napari_medseg.volume import Geometry, Volume
+from napari_medseg.volume.plain import with_gaps
 
 SYNTHESISED = "synthesised"
 """What stands in the name of every image that was computed."""
+AIR_HU = -1024.0
+"""What CT stores where there is nothing."""
+FLOOR_SHARE = 0.01
+"""Share of the voxels with the least value from which that is a floor."""
 PURPOSES = {"superresolution": "super-resolution"}
 """How tasks are called where their name is not the word."""
 
@@ -104,7 +109,7 @@ class Restoring:
         """
         volume, grid = self.volume, grid or self.volume.geometry
         name, derivation = f"{volume.name} {self.title}", f"SYNTHESISED: {said}."
-        data, title = as_before(result, volume), f"{name} ({SYNTHESISED})"
+        data, title = as_before(with_gaps(result, volume), volume), f"{name} ({SYNTHESISED})"
         image = replace(volume, data=data, geometry=grid, name=title, derivation=derivation)
         report = report | {"seconds": self.seconds()}
         if spread is None:
@@ -128,19 +133,18 @@ def followed(parts: Iterator[tuple[int, int]], words: str, control: Control) -> 
         yield Progress(words, done, total)
 
 
-def plain_values(volume: Volume) -> NDArray[np.float32]:
-    """Return an image of one channel as float32, with zeros for what is no number.
+def floor_of(values: NDArray[np.float32], volume: Volume) -> float:
+    """Return the value below which there is nothing in an image.
 
-    Raises
-    ------
-    DataError
-        If it has colours or axes beside those of space.
+    Much of an image may have the least value, as air in CT and what was masked. Where no value is negative, none can
+    be; CT knows nothing below -1024 HU unless the image does.
     """
-    if volume.rgb or volume.axes:
-        what = "colours" if volume.rgb else f"the axes {', '.join(volume.axes)} beside those of space"
-        raise DataError(f"{volume.name} has {what}.", "Choose an image of one channel, or split it.")
-    values = np.asarray(volume.data).astype(np.float32)
-    return np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    least = float(values.min())
+    if np.mean(values == least) > FLOOR_SHARE:
+        return least
+    if least >= 0:
+        return 0.0
+    return min(least, AIR_HU) if volume.modality == "CT" else -np.inf
 
 
 def as_before(values: NDArray[np.float32], volume: Volume) -> NDArray[np.generic]:

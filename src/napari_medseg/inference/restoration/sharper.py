@@ -3,16 +3,26 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+import numpy as np
+
 from napari_medseg.errors import BundleError
 from napari_medseg.inference.restoration.applying import HALO, Runner, Views, from_blocks, ways
 from napari_medseg.inference.restoration.finer import axis_order
 from napari_medseg.inference.restoration.options import SharperOptions
-from napari_medseg.inference.restoration.restored import Restoring, Scale, check_task, followed, plain_values, rms
+from napari_medseg.inference.restoration.restored import (
+    Restoring,
+    Scale,
+    check_task,
+    floor_of,
+    followed,
+    rms,
+)
 from napari_medseg.models import Bundle
 from napari_medseg.models.zoo.unrolled import UnrolledOptions
 from napari_medseg.progress import Control, Event, Finished
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
+from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import blurred
 
 WIDTHS_SEEN = 3
@@ -63,7 +73,7 @@ def sharpen(
     scale, views = Scale.of(values), Views(values.shape)
     answers = from_blocks(runner, scale.apply(values), order, ways(values.size, spec.dims, options.views), views)
     yield from followed(answers, "Sharpening", control)
-    result = scale.undo(views.mean)
+    result = np.maximum(scale.undo(views.mean), floor_of(values, volume))
     report = {
         "residual": rms(blurred(result, [width[order.index(axis)] for axis in range(spec.dims)]) - values),
         "noise": noise_level(values),

@@ -229,6 +229,7 @@ def _part(volume: Volume, start: object, stop: object) -> Volume:
         return volume
     first = [max(0, int(n)) for n in start]
     last = [min(int(n), size) for n, size in zip(stop, volume.spatial_shape, strict=True)]
-    box = (..., *(slice(a, b) for a, b in zip(first, last, strict=True)), *([slice(None)] if volume.rgb else []))
+    inside = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    box = (slice(None),) * len(volume.axes) + inside
     grid = None if volume.geometry is None else volume.geometry.cropped(first, last)
     return replace(volume, data=np.asarray(volume.data)[box], geometry=grid)

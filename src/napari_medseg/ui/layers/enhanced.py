@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 
 from napari_medseg.ui.layers.adding import add_layers
 from napari_medseg.ui.layers.images import to_layer_tuples
 from napari_medseg.ui.layers.tag import frame_of
 from napari_medseg.volume import Volume
+from napari_medseg.volume.frames import frames_of, joined
 from napari_medseg.volume.sampling import AxisSampling, finer
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 ENHANCED = "napari_medseg_enhanced"
 """Where a computed layer says what was done, in ``layer.metadata``: text and plain numbers."""
+DIFFERS = "Result minus original"
 DIFFERENCE_LOOK = {"colormap": "PiYG", "blending": "translucent", "visible": False}
 UNCERTAIN_LOOK = {"colormap": "inferno", "blending": "translucent", "visible": False}
 
@@ -53,13 +56,19 @@ def enhanced_of(original: Volume, result: Volume, spread: Volume | None, report:
     """
     pairs = zip(result.spatial_shape, original.spatial_shape, strict=True)
     axes = [AxisSampling(fine / coarse) for fine, coarse in pairs]
-    before = finer(np.asarray(original.data).astype(np.float32), axes)
-    difference = np.asarray(result.data).astype(np.float32) - before
-    largest = float(np.quantile(np.abs(difference), 0.999)) or 1.0
+    before = joined([finer(_values(frame), axes) for frame in frames_of(original)], original)
+    difference = _values(result) - before.astype(np.float32)
+    if original.rgb:
+        difference = difference.mean(-1)
+    largest = float(np.nanquantile(np.abs(difference), 0.999)) or 1.0
     name = f"{original.name} difference"
-    shown = replace(result, data=difference, name=name, window=(-largest, largest), derivation="Result minus original")
-    top = 0.0 if spread is None else float(np.quantile(np.asarray(spread.data), 0.999)) or 1.0
+    shown = replace(result, data=difference, rgb=False, name=name, window=(-largest, largest), derivation=DIFFERS)
+    top = 0.0 if spread is None else float(np.nanquantile(np.asarray(spread.data), 0.999)) or 1.0
     return Enhanced(result, shown, None if spread is None else replace(spread, window=(0.0, top)), report)
+
+
+def _values(volume: Volume) -> NDArray[np.float32]:
+    return np.asarray(volume.data).astype(np.float32)
 
 
 def add_enhanced(viewer: "ViewerModel", original: "Image", found: Enhanced) -> "Image":

@@ -38,6 +38,7 @@ from napari_medseg.ui.widgets.model_panel import ModelPanel
 from napari_medseg.ui.widgets.section import add_row, reveal, rows, scrolling
 from napari_medseg.volume import Volume
 from napari_medseg.volume.grey import as_grey
+from napari_medseg.volume.plain import plain_values
 
 if TYPE_CHECKING:
     import napari
@@ -225,7 +226,7 @@ def _assess(image: Image, regions: Labels | None) -> tuple[QualityReport, Volume
     if regions is not None:
         marked = np.asarray(labels_on(regions, image).data)
         chosen = [marked == 1, marked == 2]
-    report, noise = assess(volume, *chosen), noise_map(np.asarray(volume.data))
+    report, noise = assess(volume, *chosen), noise_map(plain_values(volume))
     top = float(np.quantile(noise, 0.999)) or 1.0
     said = "Standard deviation of the noise around each voxel"
     return report, replace(volume, data=noise, name=f"{volume.name} noise", window=(0.0, top), derivation=said)
