@@ -72,3 +72,21 @@ def test_what_cannot_be_done_is_one_line(command, pictures, tmp_path):
     done = command("train", "classification", "--images", pictures, "--out", tmp_path / "run", "--set", "rate=1")
     assert (done.code, "no setting 'rate'" in done.err) == (2, True)
     assert not (tmp_path / "run").exists()
+
+
+def test_covariates_are_named_with_commas_between(command, pictures, tmp_path):
+    rows = [f"{path.relative_to(pictures)},{path.parent.name},{30 + number},{'fm'[number % 2]}"
+            for number, path in enumerate(sorted(pictures.rglob("*.png")))]  # fmt: skip
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["image,label,age,sex", *rows]))
+    settings = ("architecture=cnn_small", "width=2", "epochs=1", "device=cpu", "covariates=age, sex")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    done = command(
+        "train", "classification", "--images", pictures, "--labels", labels, "--out", tmp_path / "run", *sets
+    )
+    assert done.code == 0, done.err
+    told = ("--set", f"covariates={labels}")
+    done = command("predict", tmp_path / "run" / "bundle", pictures, "--out", tmp_path / "out", *told)
+    assert (done.code, "24 images" in done.out) == (0, True), done.err
+    done = command("predict", tmp_path / "run" / "bundle", pictures, "--out", tmp_path / "out")
+    assert "was told age, sex in training" in done.err

@@ -206,3 +206,33 @@ def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path):
     (tmp_path / "run" / "t.csv").write_text("\n".join(rows))
     found = find_labelled(tmp_path / "run", tmp_path / "run" / "t.csv")
     assert found.pictures.names == ("a/0.png", "a/1.png", "b/0.png", "b/1.png")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([0, 1, np.nan, 1], "train/2 is nan"), ([0.5, 1, 0, 1], "train/0 is 0.5"), (list("abab"), "is a")],
+)
+def test_labels_of_an_npz_file_are_whole_numbers(tmp_path, labels, said):
+    np.savez(tmp_path / "a.npz", train_images=np.zeros((4, 6, 6), np.uint8), train_labels=np.array(labels))
+    with pytest.raises(DataError, match=f"{said}, which is no whole number"):
+        find_labelled(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", train_images=np.zeros((4, 6, 6), np.uint8), train_labels=np.array([3.0, 1, 3, 1]))
+    assert find_labelled(tmp_path / "a.npz").labels.tolist() == [1, 0, 1, 0]
+
+
+def test_the_only_image_of_a_class_is_learnt_from(tmp_path):
+    for number in range(9):
+        save(tmp_path / ("rare" if number == 4 else "usual") / f"{number}.png")
+    parts = parts_of(tmp_path)
+    found = find_labelled(tmp_path)
+    assert found.labels[parts.train].tolist().count(0) == 1
+    assert len(parts.val) >= 1
+
+
+def test_an_image_without_any_number_is_refused():
+    image = np.full((1, 4, 4), np.nan, np.float32)
+    with pytest.raises(DataError, match=r"x holds no number"):
+        with_channels(image, 1, "x")
+    image[0, 0] = 5
+    image[0, 1] = np.inf
+    assert with_channels(image, 1, "x")[0, :2].tolist() == [[5.0] * 4, [0.0] * 4]

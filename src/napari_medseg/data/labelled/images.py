@@ -212,8 +212,10 @@ def with_channels(values: NDArray[np.generic], channels: int, name: str) -> NDAr
     Raises
     ------
     DataError
-        If neither fits.
+        If neither fits, or no value is a number.
     """
+    if values.dtype.kind == "f" and not np.isfinite(values).any():
+        raise DataError(f"{name} holds no number.", "Leave it out, or save it again.")
     found = finite(values)
     if len(found) == channels:
         return found

@@ -250,7 +250,7 @@ def open_npz(path: Path, parts: Sequence[str] = PARTS) -> tuple[Pictures, NDArra
     belong = tuple(part for part, array in zip(present, arrays, strict=True) for _ in range(len(array)))
     labels = None
     if found.keys() >= set(present):
-        rows = {k: (v if v.ndim > 1 else v[:, None]).astype(np.int64) for k, v in found.items()}
+        rows = {k: _whole(v if v.ndim > 1 else v[:, None], path, k) for k, v in found.items()}
         labels = np.concatenate([rows[part] for part in present])
         # One class each may be written as a column of 0 and 1 per class.
         one_each = all((array.sum(axis=1) == 1).all() and array.min(initial=0) == 0 for array in rows.values())
@@ -261,6 +261,19 @@ def open_npz(path: Path, parts: Sequence[str] = PARTS) -> tuple[Pictures, NDArra
         if len(labels) != len(names):
             raise DataError(f"{path.name} has {len(names)} images but {len(labels)} labels.", "Get the file again.")
     return Pictures(names, arrays=arrays), labels, belong
+
+
+def _whole(labels: NDArray[np.generic], path: Path, part: str) -> NDArray[np.int64]:
+    """Return labels as whole numbers, or raise `DataError` if they are none."""
+    try:
+        whole = np.isfinite(labels) & (labels == np.rint(labels))
+    except TypeError:
+        whole = np.zeros(labels.shape, np.bool_)
+    if not whole.all():
+        first = np.argwhere(~whole)[0]
+        problem = f"{path.name}: the label of {part}/{first[0]} is {labels[tuple(first)]}, which is no whole number."
+        raise DataError(problem, "Number the classes, and leave out images without one.")
+    return labels.astype(np.int64)
 
 
 def _from_npz(path: Path) -> LabelledImages:

@@ -1,6 +1,7 @@
 """Which images are learnt from and which are kept to score on, without the same patient or image on both sides."""
 
 import hashlib
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -173,7 +174,11 @@ def _folds(
             "Add images of another one; if they are different, --set nearly_equal=false.",
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    yield from splitter.split(np.zeros((len(pool), 1)), found.strata[pool], together)
+    with warnings.catch_warnings():
+        # A class with fewer images than folds is in some of them only, and callers see to that.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        chosen = list(splitter.split(np.zeros((len(pool), 1)), found.strata[pool], together))
+    yield from chosen
 
 
 def _kin(found: LabelledImages, digests: Sequence[str], pool: NDArray[np.int64]) -> NDArray[np.int64]:

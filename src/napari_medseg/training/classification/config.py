@@ -3,11 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from napari_medseg.models.spec import Crop
 from napari_medseg.training.scored.run import ScoredConfig, Share
 
+
+def _words(value: object) -> object:
+    """Return the words of a text with commas between them."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Flips = Literal["auto", "none", "sideways", "all"]
 
 
@@ -78,7 +85,7 @@ class ClassificationConfig(ScoredConfig):
     """Probability from which the network's answer for an unlabelled image is taken for true."""
     unlabelled_weight: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Of the loss on unlabelled images."""
-    covariates: tuple[str, ...] = ()
+    covariates: Words = ()
     """Columns of the table of labels that the network is told beside the image, such as age,sex."""
     crop: Crop = Crop()
     """How regions are cut out, where the table of labels gives boxes."""
