@@ -1,7 +1,7 @@
 """A network that gives images, applied to whole images from several sides."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.device import Precision, choose, compute_dtype
+from napari_medseg.inference.restoration.options import ModelOptions
+from napari_medseg.models import Bundle
+from napari_medseg.models.program import PROGRAMS
 
 EDGE = 2
 """Voxels that the image is continued by at its edges, as in training."""
 HALO = 8
 """Voxels around a tile that are computed with it, unless a network sees further."""
+WINDOW_HALO = 16
+"""The same around tiles of one size, which nothing is known of; at most a quarter of them."""
 TILE_VOXELS = 1 << 18
 """Voxels of the input that are computed at one go."""
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1), (-3,), (-3, -2), (-3, -1), (-3, -2, -1))
 """Ways to look at an image: the axes along which it is mirrored; the first four for planes."""
+
+Tile = tuple[tuple[int, int], ...]
+"""Start and stop along each axis."""
 
 PATIENCE = ((1 << 19, 8), (1 << 21, 4))
 """Voxels up to which an image is looked at in so many ways, where the user did not say; larger ones in two."""
@@ -35,6 +43,8 @@ class Runner:
     dtype: torch.dtype
     halo: int = HALO
     """Voxels around a tile that are computed with it and thrown away."""
+    window: tuple[int, ...] | None = None
+    """Size of the tiles with their halo, for networks that take no other."""
 
     @classmethod
     def of(
@@ -52,17 +62,33 @@ class Runner:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (image, fine...) from (image, channel, coarse...)."""
         spatial = images.shape[2:]
-        padded = np.pad(images, [(0, 0), (0, 0), *((EDGE, EDGE) for _ in spatial)], mode="edge")
+        edges = self._edges(spatial)
+        padded = np.pad(images, [(0, 0), (0, 0), *edges], mode="edge")
         fine = tuple(n * f for n, f in zip(spatial, self.factor, strict=True))
         result = np.empty((len(images), *fine), np.float32)
-        for tile in tiles(spatial):
-            seen = [_around(part, n, self.halo) for part, n in zip(tile, spatial, strict=True)]
+        for tile, seen in self._tiles(spatial):
             answer = self._run(padded[(slice(None), slice(None), *seen)])[:, 0]
-            parts = zip(tile, seen, self.factor, strict=True)
-            inside = [slice((s + EDGE - w.start) * f, (e + EDGE - w.start) * f) for (s, e), w, f in parts]
+            parts = zip(tile, seen, self.factor, edges, strict=True)
+            inside = [slice((s + a - w.start) * f, (e + a - w.start) * f) for (s, e), w, f, (a, _) in parts]
             place = tuple(slice(s * f, e * f) for (s, e), f in zip(tile, self.factor, strict=True))
             result[(slice(None), *place)] = answer[(slice(None), *inside)]
         return result
+
+    def _edges(self, spatial: Sequence[int]) -> list[tuple[int, int]]:
+        """Return by how many voxels the image is continued before and after, along each axis."""
+        if self.window is None:
+            return [(EDGE, EDGE) for _ in spatial]
+        return [(self.halo, max(self.halo, size - n - self.halo)) for n, size in zip(spatial, self.window, strict=True)]
+
+    def _tiles(self, spatial: Sequence[int]) -> Iterator[tuple[Tile, list[slice]]]:
+        """Yield tiles, and what the network sees for each, in voxels of the image with its edges."""
+        if self.window is None:
+            for tile in tiles(spatial):
+                yield tile, [_around(part, n, self.halo) for part, n in zip(tile, spatial, strict=True)]
+            return
+        each = [_windows(n, size, self.halo) for n, size in zip(spatial, self.window, strict=True)]
+        for along in product(*each):
+            yield tuple(part for part, _ in along), [seen for _, seen in along]
 
     def _run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
@@ -73,13 +99,40 @@ class Runner:
             return np.asarray(self.network(tensor).float().cpu().numpy(), np.float32)
 
 
+def runner_for(bundle: Bundle, factor: Sequence[int], options: ModelOptions, halo: int = HALO) -> Runner:
+    """Return the network of a bundle, ready to run.
+
+    A program is run on tiles of the size that it was made for, and in float32 unless the user chose another format:
+    nothing is known of what is inside.
+    """
+    network, spec = bundle.network(), bundle.spec
+    if spec.architecture not in PROGRAMS:
+        return Runner.of(network, factor, options.device, options.precision, halo)
+    precision = "float32" if options.precision == "auto" else options.precision
+    runner = Runner.of(network, factor, options.device, precision, min(WINDOW_HALO, min(spec.patch_size) // 4))
+    return replace(runner, window=spec.patch_size)
+
+
+def _windows(count: int, size: int, halo: int) -> list[tuple[tuple[int, int], slice]]:
+    """Return the parts of an axis, and the window of one size around each, in voxels with the edges.
+
+    Examples
+    --------
+    >>> _windows(10, 8, 1)
+    [((0, 6), slice(0, 8, None)), ((6, 10), slice(4, 12, None))]
+    """
+    step, last = size - 2 * halo, max(0, count + 2 * halo - size)
+    parts = [(start, min(start + step, count)) for start in range(0, count, step)]
+    return [(part, slice(min(part[0], last), min(part[0], last) + size)) for part in parts]
+
+
 def _around(part: tuple[int, int], count: int, halo: int) -> slice:
     """Return a part with its halo, in indices of the image with its edges."""
     start, stop = part
     return slice(max(0, start + EDGE - halo), min(count + 2 * EDGE, stop + EDGE + halo))
 
 
-def tiles(shape: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
+def tiles(shape: Sequence[int]) -> list[Tile]:
     """Return the (start, stop) of the tiles of an image along each axis, of at most `TILE_VOXELS` voxels.
 
     Examples

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.inference.restoration.applying import FLIPS, TILE_VOXELS, Runner, Views, ways
+from napari_medseg.errors import BundleError
+from napari_medseg.inference.restoration.applying import (
+    FLIPS,
+    TILE_VOXELS,
+    Runner,
+    Views,
+    from_blocks,
+    runner_for,
+    ways,
+)
+from napari_medseg.inference.restoration.finer import axis_order
 from napari_medseg.inference.restoration.neighbours import with_neighbours
 from napari_medseg.inference.restoration.options import CleanerOptions
 from napari_medseg.inference.restoration.restored import (
@@ -48,7 +58,7 @@ def clean(
     Raises
     ------
     BundleError
-        If the model is for another task.
+        If the model is for another task or other dimensions.
     DataError
         If the image has colours or further axes.
     """
@@ -56,14 +66,19 @@ def clean(
     check_task(spec, "enhancement")
     restoring = Restoring(volume, "denoised")
     whole = plain_values(volume)
+    if spec.dims == 3 and whole.ndim == 2:
+        raise BundleError(f"{spec.name} is for volumes; {volume.name} is a plane image.", "Choose another model.")
     values = whole if whole.ndim == 3 else whole[None]
     stabiliser = stabiliser_for(values, SubpixelOptions(**spec.options).noise, options.level)
     stable = stabiliser.apply(values)
-    scale = Scale.of(stable)
+    scale = Scale.by(spec.intensity, stable)
     views = Views(values.shape)
-    runner = Runner.of(bundle.network(), (1, 1), options.device, options.precision)
+    runner = runner_for(bundle, (1,) * spec.dims, options)
     flips = ways(values.size, spec.dims, options.views)
-    answers = _answers(runner, scale.apply(stable), spec.channels, flips, views)
+    if spec.dims == 3:
+        answers = from_blocks(runner, scale.apply(stable), axis_order(spec.axcodes, volume), flips, views)
+    else:
+        answers = _answers(runner, scale.apply(stable), spec.channels, flips, views)
     yield from followed(answers, "Cleaning", control)
     result = np.maximum(stabiliser.undo(scale.undo(views.mean)).reshape(whole.shape), floor_of(whole, volume))
     spread = (views.spread() * scale.deviation).reshape(whole.shape) if views.count > 1 else None

@@ -8,7 +8,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation
 from numpy.typing import NDArray
 
 from napari_medseg.errors import BundleError
-from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes, ways
+from napari_medseg.inference.restoration.applying import Runner, Views, from_blocks, from_planes, runner_for, ways
 from napari_medseg.inference.restoration.options import FinerOptions
 from napari_medseg.inference.restoration.restored import (
     Restoring,
@@ -20,12 +20,14 @@ from napari_medseg.inference.restoration.restored import (
 )
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.zoo.subpixel import SubpixelOptions
-from napari_medseg.progress import Control, Event, Finished, Progress
+from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
 from napari_medseg.volume.plain import plain_values
 from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, spline_matrix
 
+THICKER = 1.5
+"""Ratio of spacings from which slices are across another axis than a network was made for."""
 ROUNDS = 3
 """Times that agreement with the slices and the floor are sought in turn."""
 
@@ -63,12 +65,15 @@ def refine(
     restoring = Restoring(volume, "finer")
     values = plain_values(volume)
     whole = network_axes(spec, volume, options.thick)
+    order = network_order(spec, volume, options.thick) if spec.dims == values.ndim else ()
+    if order and order != axis_order(spec.axcodes, volume):
+        yield Note(f"{spec.name} is turned to where the slices of {volume.name} are thick.")
     axes = [_wanted(axis, options.factor) for axis in whole]
-    scale = Scale.of(values)
+    scale = Scale.by(spec.intensity, values)
     views = Views([axis.fine(n) for axis, n in zip(whole, values.shape, strict=True)])
-    runner = Runner.of(bundle.network(), SubpixelOptions(**spec.options).factor, options.device, options.precision)
+    runner = runner_for(bundle, SubpixelOptions(**spec.options).factor, options)
     flips = ways(values.size, spec.dims, options.views)
-    answers = _answers(runner, scale.apply(values), (spec, volume, whole), flips, views)
+    answers = _answers(runner, scale.apply(values), (order, whole), flips, views)
     yield from followed(answers, "Making finer", control)
     yield Progress("Comparing with the image", 0, 1)
     result = scale.undo(_respaced(views.mean, whole, axes, values.shape))
@@ -101,7 +106,7 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     width = options.width or tuple(float(f) for f in options.factor)
     own = [AxisSampling(f, w, options.profile) for f, w in zip(options.factor, width, strict=True)]
     if spec.dims == ndim:
-        return [own[position] for position in np.argsort(axis_order(spec.axcodes, volume))]
+        return [own[position] for position in np.argsort(network_order(spec, volume, thick))]
     if ndim == 3 and own[1].factor == 1:
         across = thickest(volume) if thick is None else thick
         return [own[0] if axis == across else AxisSampling(1) for axis in range(3)]
@@ -109,6 +114,34 @@ def network_axes(spec: ModelSpec, volume: Volume, thick: int | None = None) -> l
     raise BundleError(
         f"{spec.name} is for {kinds[spec.dims]}; {volume.name} has {ndim} axes.", "Choose another model or image."
     )
+
+
+def network_order(spec: ModelSpec, volume: Volume, thick: int | None = None) -> tuple[int, ...]:
+    """Return the image's axis for each axis of a network of as many dimensions.
+
+    A network that refines one axis refines the one across the slices, also where they run in another direction than
+    those that it learned from.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of the network.
+    volume : Volume
+        The image.
+    thick : int, optional
+        Array axis across the slices; None takes the one with the largest spacing, if that is clearly larger than along
+        the axis that the network is made for.
+    """
+    order, factor = list(axis_order(spec.axcodes, volume)), SubpixelOptions(**spec.options).factor
+    refined = [number for number, value in enumerate(factor) if value > 1]
+    if len(refined) != 1 or volume.geometry is None:
+        return tuple(order)
+    own, spacing = order[refined[0]], volume.geometry.spacing
+    if thick is None:
+        widest = thickest(volume)
+        thick = widest if spacing[widest] > THICKER * spacing[own] else own
+    order[order.index(thick)], order[refined[0]] = own, thick
+    return tuple(order)
 
 
 def axis_order(axcodes: str | None, volume: Volume) -> tuple[int, ...]:
@@ -123,13 +156,13 @@ def axis_order(axcodes: str | None, volume: Volume) -> tuple[int, ...]:
 def _answers(
     runner: Runner,
     values: NDArray[np.float32],
-    case: tuple[ModelSpec, Volume, Sequence[AxisSampling]],
+    case: tuple[tuple[int, ...], Sequence[AxisSampling]],
     flips: int,
     views: Views,
 ) -> Iterator[tuple[int, int]]:
-    spec, volume, axes = case
-    if spec.dims == values.ndim:
-        return from_blocks(runner, values, axis_order(spec.axcodes, volume), flips, views)
+    order, axes = case
+    if order:
+        return from_blocks(runner, values, order, flips, views)
     thick = next((number for number, axis in enumerate(axes) if axis.factor != 1), 0)
     return from_planes(runner, values, thick, flips, views)
 

@@ -45,7 +45,7 @@ class FinerOptions(ModelOptions):
     """How many times finer, where it is not a whole number: up to one less than the model's own factor, which is the
     default."""
     thick: Annotated[int, Field(ge=0, le=2)] | None = None
-    """For a model of planes: array axis across the slices; None takes the one with the largest spacing."""
+    """For a model that refines one axis: array axis across the slices; None takes the one with the largest spacing."""
 
 
 class CleanerOptions(ModelOptions):

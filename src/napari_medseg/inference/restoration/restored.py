@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.errors import BundleError
-from napari_medseg.models import ModelSpec
+from napari_medseg.models import Intensity, ModelSpec
 from napari_medseg.progress import Control, Event, Progress
 from napari_medseg.volume import Geometry, Volume
 from napari_medseg.volume.plain import with_gaps
@@ -49,6 +49,19 @@ class Scale:
     def of(cls, values: NDArray[np.float32]) -> "Scale":
         """Return what brings an image to mean 0 and standard deviation 1."""
         return cls(np.float32(values.mean(dtype=np.float64)), np.float32(values.std(dtype=np.float64) or 1.0))
+
+    @classmethod
+    def by(cls, rule: Intensity, values: NDArray[np.float32]) -> "Scale":
+        """Return what brings an image to a network's intensities; nothing is clipped, since there is a way back."""
+        if rule.kind == "zscore":
+            some = values[values != 0] if rule.nonzero and values.any() else values
+            return cls.of(some)
+        low, high = rule.low, rule.high
+        if rule.kind == "minmax":
+            low, high = float(values.min()), float(values.max())
+        elif rule.kind == "percentile":
+            low, high = (float(bound) for bound in np.percentile(values, (rule.low, rule.high)))
+        return cls(np.float32(low), np.float32(high - low or 1.0))
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return an image as a network sees it."""
