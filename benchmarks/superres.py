@@ -43,6 +43,8 @@ SEGMENTED, NETWORK = "t1_256", "model5_gw_ae"
 """Volume and network for the overlap of labels."""
 METHODS = ("self-supervised", "from a set")
 """Ours; all others are interpolations."""
+FACTORS = (3, 2, 4)
+"""Times finer, in the order in which they are measured."""
 GAIN = "gain_db_over_best_interpolation"
 Image = NDArray[np.float32]
 Cell = dict[str, Any]
@@ -236,15 +238,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file for all cells and the gains; parts that are in it are kept")
     parser.add_argument("--volumes", nargs="*", default=["mni", "t1_256", "chris_t1"], help="which; none to leave out")
-    parser.add_argument("--factors", nargs="*", type=int, default=[2, 3, 4])
+    parser.add_argument("--factors", nargs="*", type=int, default=FACTORS)
     parser.add_argument("--minutes", type=float, default=4.5, help="for each self-supervised cell, all in all")
     parser.add_argument("--steps", type=int, help="instead, steps of learning: the same on any machine")
     parser.add_argument("--dice-factors", nargs="*", type=int, default=[3], help="for the overlap of labels")
     parser.add_argument(
         "--set-volumes", nargs="*", default=["mni", "t1_256", "chris_t1"], help="each is made fine from the others"
     )
-    parser.add_argument("--set-volume-factors", nargs="*", type=int, default=[2, 3, 4])
-    parser.add_argument("--set-factors", nargs="*", type=int, default=[2, 3], help="of the hippocampus")
+    parser.add_argument("--set-volume-factors", nargs="*", type=int, default=FACTORS)
+    parser.add_argument("--set-factors", nargs="*", type=int, default=[3, 2], help="of the hippocampus")
     parser.add_argument("--set-minutes", type=float, default=10, help="to train on a set")
     parser.add_argument("--set-steps", type=int, help="instead, steps")
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="what the minutes are of")
@@ -266,7 +268,7 @@ def main() -> None:
 def gains(found: list[Cell]) -> dict[str, float | None]:
     """Return the mean gains in dB over the best interpolation of the same data."""
     named = zip(("self_supervised", "from_set"), METHODS, strict=True)
-    return {f"{name}_{factor}x": gain(found, method, factor) for name, method in named for factor in (2, 3, 4)}
+    return {f"{name}_{factor}x": gain(found, method, factor) for name, method in named for factor in sorted(FACTORS)}
 
 
 def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterator[Cell]]]]:
@@ -274,14 +276,14 @@ def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Itera
     known = places()
     own = f"{options.steps} steps" if options.steps else f"{options.minutes:g} {options.clock} minutes"
     of_set = f"{options.set_steps} steps" if options.set_steps else f"{options.set_minutes:g} {options.clock} minutes"
-    for factor in options.factors:
-        for name in options.volumes:
+    for factor in FACTORS:
+        for name in options.volumes if factor in options.factors else ():
             yield f"{name} x{factor} interpolated", partial(plain_cells, name, known[name], factor)
             yield f"{name} x{factor} alone, {own}", partial(own_cells, name, known[name], factor, options)
-    for factor in options.set_factors:
-        yield f"hippocampus x{factor}, {of_set}", partial(hippocampus, factor, options)
-    for factor in options.set_volume_factors if len(options.set_volumes) > 1 else ():
-        for name in options.set_volumes:
+        if factor in options.set_factors:
+            yield f"hippocampus x{factor}, {of_set}", partial(hippocampus, factor, options)
+    for factor in FACTORS if len(options.set_volumes) > 1 else ():
+        for name in options.set_volumes if factor in options.set_volume_factors else ():
             yield f"{name} x{factor} from others, {of_set}", partial(other_cells, name, known[name], factor, options)
 
 

@@ -238,7 +238,8 @@ def _load(asked: _Asked, files: EnhancedFiles) -> tuple[Enhanced, str]:
     what = "preview" if asked.part else files.title
     if asked.part is not None:
         start, stop = asked.part
-        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        inside = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        box = (slice(None),) * len(original.axes) + inside
         grid = None if original.geometry is None else original.geometry.cropped(start, stop)
         original = replace(original, data=np.asarray(original.data)[box], geometry=grid)
     (result,) = read(files.image)
