@@ -73,6 +73,17 @@ def test_what_is_held_out_is_hidden_from_the_teacher_as_well(make_run: MakeRun) 
     assert taught(session).score is not None
 
 
+def test_that_whole_slices_need_no_labels_of_a_teacher_but_are_compared_with_it(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_medseg.training.sketch.teaching.ENOUGH_VOXELS", 50)
+    session = opened(make_run(teacher=True, hold_out=0.2))
+    target = session.held_out.training_target(session.cases[0].sample)
+    assert (target != UNLABELLED).sum() >= 50
+    np.testing.assert_array_equal(taught(session).fill(0, target), target)
+    assert taught(session).score is not None
+
+
 @pytest.mark.parametrize("settings", [{"teacher": False}, {"teacher": True, "init": True}])
 def test_no_teacher_where_it_is_not_wanted_or_a_model_is_trained_further(
     make_run: MakeRun, settings: dict[str, bool]

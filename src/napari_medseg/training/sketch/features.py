@@ -1,6 +1,8 @@
 """Filter responses of an image where they are asked for, kept as far as memory allows."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +12,14 @@ from napari_medseg.models.nets.sketch import SketchNetwork
 
 CUBE, SQUARE = (24, 24, 24), (1, 64, 64)
 """(z, y, x) voxels that are computed together, for networks that take blocks and planes."""
-LIMIT_BYTES = 512 << 20
-"""Of features kept in memory, per image."""
+LIMIT_BYTES, ALL_BYTES = 512 << 20, 2 << 30
+"""Of features kept in memory, of one image and of all together."""
 
 Box3 = tuple[slice, slice, slice]
+
+
+ALL_CELLS, LEAST_CELLS, LEAST_VOXELS = 400, 4, 200
+"""Parts of all images together whose features are looked at to learn, and the least of one image."""
 
 
 class FeatureCache:
@@ -27,10 +33,14 @@ class FeatureCache:
         Network input.
     planar : bool
         Whether the network takes planes.
+    limit : int
+        Bytes of features to keep, at most.
     """
 
-    def __init__(self, network: SketchNetwork, image: NDArray[np.float32], planar: bool) -> None:
-        self._network, self._planar = network, planar
+    def __init__(
+        self, network: SketchNetwork, image: NDArray[np.float32], planar: bool, limit: int = LIMIT_BYTES
+    ) -> None:
+        self._network, self._planar, self._limit = network, planar, limit
         self._image = torch.from_numpy(image)
         self._cells = SQUARE if planar else CUBE
         self._kept: OrderedDict[Box3Key, torch.Tensor] = OrderedDict()
@@ -66,9 +76,28 @@ class FeatureCache:
         found = self.compute(box).to("cpu", torch.float16)
         self._kept[key] = found
         self._bytes += found.nbytes
-        while self._bytes > LIMIT_BYTES and len(self._kept) > 1:
+        while self._bytes > self._limit and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return found
+
+    def some(
+        self, voxels: NDArray[np.integer], classes: NDArray[np.integer], share: "Share", rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """Return which of some (voxel, 3) indices to look at, so that no more features than `share` are computed.
+
+        Where there are more parts of the image than that, each class has a say in which are chosen.
+        """
+        _, cells = np.unique(voxels // np.array(self._cells), axis=0, return_inverse=True)
+        cells, few = cells.reshape(-1), cells.max(initial=-1) < share.cells
+        if few and len(voxels) <= share.voxels:
+            return np.arange(len(voxels))
+        order = rng.permutation(len(voxels))
+        if not few:
+            present = np.unique(classes)
+            each = max(1, share.cells // len(present))
+            wanted = [rng.permutation(np.unique(cells[classes == index]))[:each] for index in present]
+            order = order[np.isin(cells[order], np.concatenate(wanted))]
+        return np.sort(order[: share.voxels])
 
     def cells(self, voxels: NDArray[np.integer]) -> list[Box3]:
         """Return the parts of the image, of the size in which features are kept, that hold any of the voxels."""
@@ -107,6 +136,27 @@ class FeatureCache:
 
 
 Box3Key = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of one image is looked at."""
+
+    voxels: int
+    """Of those that were painted."""
+    cells: int
+    """Parts of the image, in each of which all features are computed."""
+
+    @classmethod
+    def of(cls, images: int, voxels: int) -> "Share":
+        """Return what falls to each of so many images, if so many painted voxels are enough in all."""
+        return cls(max(LEAST_VOXELS, voxels // images), max(LEAST_CELLS, ALL_CELLS // images))
+
+
+def caches(network: SketchNetwork, images: Sequence[NDArray[np.float32]], planar: bool) -> tuple[FeatureCache, ...]:
+    """Return one `FeatureCache` for each (channel, z, y, x) image; they share the memory there is for them."""
+    limit = min(LIMIT_BYTES, ALL_BYTES // max(1, len(images)))
+    return tuple(FeatureCache(network, image, planar, limit) for image in images)
 
 
 def draw_voxels(boxes: list[Box3], count: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from napari_medseg.errors import DataError
 from napari_medseg.tasks import UNLABELLED
-from napari_medseg.training.sketch.features import FeatureCache, draw_voxels
+from napari_medseg.training.sketch.features import FeatureCache, Share, draw_voxels
 
 NEAR, FAR, FAR_CELLS = 12_000, 12_000, 24
 """Voxels around the strokes, and in how many other places, on which the forest teaches the network."""
 MOST_STROKES = 50_000
-"""Painted voxels per image that are learnt from; of more, a random choice."""
+"""Painted voxels of all images together that are learnt from; of more, a random choice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,13 @@ def prepare_lesson(images: Sequence[FeatureCache], targets: Sequence[NDArray[np.
         If nothing is painted.
     """
     rows, classes, pool = [], [], []
+    share = Share.of(max(1, sum(bool((target != UNLABELLED).any()) for target in targets)), MOST_STROKES)
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
         voxels = np.argwhere(target != UNLABELLED)
         if not len(voxels):
             continue
         rng = np.random.default_rng([seed, number])
-        if len(voxels) > MOST_STROKES:
-            voxels = voxels[rng.choice(len(voxels), MOST_STROKES, replace=False)]
+        voxels = voxels[image.some(voxels, target[tuple(voxels.T)], share, rng)]
         rows.append(image.at(voxels))
         classes.append(target[tuple(voxels.T)])
         near = draw_voxels(image.cells(voxels), NEAR // len(images), rng)

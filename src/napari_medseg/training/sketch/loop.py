@@ -23,7 +23,7 @@ from napari_medseg.training.measured import Measurement, measure
 from napari_medseg.training.messages import LookAround, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
-from napari_medseg.training.sketch.features import FeatureCache
+from napari_medseg.training.sketch.features import caches
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.plane import answer_plane
@@ -70,7 +70,7 @@ class Sketching:
     def __post_init__(self) -> None:
         self._watch = Stopwatch(clock_of(self.config.clock))
         planar = self.spec.dims == 2
-        self._features = [FeatureCache(self.network, case.sample.image, planar) for case in self.cases]
+        self._features = caches(self.network, [case.sample.image for case in self.cases], planar)
 
     @property
     def seconds(self) -> float:

@@ -14,20 +14,20 @@ from scipy import ndimage
 
 from napari_medseg.errors import DataError
 from napari_medseg.tasks import UNLABELLED
-from napari_medseg.training.sketch.features import FeatureCache
+from napari_medseg.training.sketch.features import FeatureCache, Share
 from napari_medseg.training.sketch.fit import Teacher
 
 CANDIDATES = (0.0, 0.7, 1.0, 1.5, 2.0, 3.0)
 """Standard deviations, in units of the shortest voxel edge."""
 FOLDS = 3
-ASKED = 40
-"""Voxels of each class and fold."""
+ASKED, LEAST_ASKED = 40, 4
+"""Voxels of each class and fold, of all images together, and the least of one."""
 AROUND = 16
 """Places around a voxel that stand for its neighbourhood."""
 SURENESS = 0.3
 """What a nat of log-likelihood counts beside the share of right answers, which alone is coarse."""
 MOST_STROKES = 6000
-"""Painted voxels per image that are learnt from to tell; of more, a random choice."""
+"""Painted voxels of all images together that are learnt from to tell; of more, a random choice."""
 DOUBT = 0.02
 """Added to each probability, since a forest may give none to what is true."""
 
@@ -74,9 +74,9 @@ def choose_smoothing(
         In units of the shortest voxel edge; 0 where the strokes are too few to tell.
     """
     rng = np.random.default_rng([seed, 1])
-    painted = [
-        _painted(image, target, rng) for image, target in zip(images, targets, strict=True) if (target >= 0).any()
-    ]
+    pairs = [(image, target) for image, target in zip(images, targets, strict=True) if (target >= 0).any()]
+    share = Share.of(max(1, len(pairs)), MOST_STROKES)
+    painted = [_painted(image, target, share, rng) for image, target in pairs]
     strokes = np.zeros(outputs, int)
     for each in painted:
         for index in range(outputs):
@@ -91,12 +91,12 @@ def choose_smoothing(
         except DataError:
             continue
         for each in painted:
-            asked += _ask(teacher, each, fold, edges, rng, votes)
+            asked += _ask(teacher, each, fold, max(LEAST_ASKED, ASKED // len(painted)), edges, rng, votes)
     told = asked > 0
     return CANDIDATES[int((votes[:, told] / asked[told]).mean(axis=1).argmax())] if told.any() else 0.0
 
 
-def _painted(image: FeatureCache, target: NDArray[np.int16], rng: np.random.Generator) -> _Painted:
+def _painted(image: FeatureCache, target: NDArray[np.int16], share: Share, rng: np.random.Generator) -> _Painted:
     """Give each stroke, a connected piece of one class, to a fold."""
     (box,) = ndimage.find_objects((target != UNLABELLED).astype(np.uint8))
     inside, corner = target[box], [part.start for part in box]
@@ -111,10 +111,8 @@ def _painted(image: FeatureCache, target: NDArray[np.int16], rng: np.random.Gene
         pieces = np.stack([parts[tuple(local[mine].T)], cells[mine]], axis=1)
         _, piece = np.unique(pieces, axis=0, return_inverse=True)
         folds[mine] = (rng.permutation(piece.max() + 1) % FOLDS)[piece.reshape(-1)]
-    if len(voxels) > MOST_STROKES:
-        kept = rng.choice(len(voxels), MOST_STROKES, replace=False)
-        voxels, classes, folds = voxels[kept], classes[kept], folds[kept]
-    return _Painted(image, voxels, classes, folds)
+    kept = image.some(voxels, classes, share, rng)
+    return _Painted(image, voxels[kept], classes[kept], folds[kept])
 
 
 def _teacher(painted: Sequence[_Painted], fold: int, outputs: int, seed: int) -> Teacher:
@@ -127,6 +125,7 @@ def _ask(
     teacher: Answers,
     painted: _Painted,
     fold: int,
+    most: int,
     edges: Sequence[float],
     rng: np.random.Generator,
     votes: NDArray[np.float64],
@@ -134,9 +133,7 @@ def _ask(
     """Add to the (candidate, class) votes what the strokes of a fold say; return how many voxels of each class did."""
     left_out = painted.folds == fold
     outputs = votes.shape[1]
-    chosen = [
-        rng.permutation(np.flatnonzero(left_out & (painted.classes == index)))[:ASKED] for index in range(outputs)
-    ]
+    chosen = [rng.permutation(np.flatnonzero(left_out & (painted.classes == index)))[:most] for index in range(outputs)]
     picked = np.concatenate(chosen)
     if not len(picked):
         return np.zeros(outputs)

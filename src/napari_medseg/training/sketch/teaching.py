@@ -27,7 +27,7 @@ from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.prepare import LoadedCase
-from napari_medseg.training.sketch.features import Box3, FeatureCache
+from napari_medseg.training.sketch.features import Box3, FeatureCache, caches
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.scoring import held_out_probabilities, score_probabilities
@@ -41,6 +41,8 @@ SURE = 0.85
 """Probability from which on the teacher is believed."""
 TAUGHT_VOXELS = 3_000_000
 """That are looked at by the teacher, over all images: enough for minutes of training, done in seconds."""
+ENOUGH_VOXELS = 100_000
+"""From so many painted voxels on the teacher labels none: whoever paints whole slices knows better."""
 BLOCK, SQUARE = (48, 48, 48), (1, 192, 192)
 STAGE = "Sketching"
 
@@ -120,7 +122,7 @@ def teach(
     """
     own = sketch_spec(spec, cases[0].grid)
     network = cast("SketchNetwork", build(own).to(choose(config.device)))
-    features = tuple(FeatureCache(network, case.sample.image, spec.dims == 2) for case in cases)
+    features = caches(network, [case.sample.image for case in cases], spec.dims == 2)
     targets = [held_out.training_target(case.sample) for case in cases]
     try:
         lesson = prepare_lesson(features, targets, config.seed)
@@ -131,7 +133,8 @@ def teach(
         return None
     own = own.model_copy(update={"options": {**own.options, "smoothing": network.smoothing}})
     answers = [np.full(target.shape, UNLABELLED, np.int16) for target in targets]
-    blocks = _blocks(features, targets, spec.dims == 2, config.seed)
+    enough = sum(int(np.count_nonzero(target != UNLABELLED)) for target in targets) >= ENOUGH_VOXELS
+    blocks = [] if enough else _blocks(features, targets, spec.dims == 2, config.seed)
     for done, (number, box) in enumerate(blocks):
         control.checkpoint()
         yield Progress(STAGE, done, len(blocks))
