@@ -2,10 +2,16 @@
 
 import csv
 import json
+import shlex
+import shutil
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
+
+from napari_medseg.models import Bundle
+from napari_medseg.training import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,27 @@ def test_from_images_to_scores(command, pictures, tmp_path):
     done = command("predict", run / "bundle", mixed, "--out", out)
     assert (done.code, "b.png" in done.err, "1 of 2 images could not" in done.err) == (2, True, True)
     assert (out / "predictions.csv").read_text().splitlines()[1].startswith("a.png,dark,")
+
+
+def test_a_run_is_done_again(command, pictures, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(pictures, own)
+    run, again = tmp_path / "run", tmp_path / "again"
+    settings = ("--set", "architecture=cnn_small", "--set", "width=2", "--set", "epochs=2", "--set", "device=cpu")
+    assert command("train", "classification", "--images", own, "--out", run, *settings).code == 0
+    name, *words = shlex.split(RunFolder(run).replay_command)
+    assert (name, words[-1]) == ("napari-medseg", f"{run}-again")
+    done = command(*words[:-1], again)
+    assert done.code == 0, done.err
+    one, other = (Bundle.load(folder / "bundle").state_dict() for folder in (run, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    done = command(*words[:-1], tmp_path / "third", "--minutes", "1")
+    assert (done.code, "takes everything from its run" in done.err) == (2, True)
+    done = command("train", "detection", "--replay", run, "--out", tmp_path / "third")
+    assert (done.code, "`train classification`" in done.err) == (2, True)
+    next(own.rglob("*.png")).unlink()
+    done = command(*words[:-1], tmp_path / "third")
+    assert (done.code, "have changed since the run" in done.err) == (2, True)
 
 
 def test_folds_are_pooled(command, pictures, tmp_path):

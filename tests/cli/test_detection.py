@@ -6,6 +6,9 @@ import json
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
+
+from napari_medseg.models import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,9 @@ def test_from_images_to_scores(command, cells, tmp_path):
     assert done.code == 0, done.err
     assert "on held-out images: map50" in done.out
     assert not (run / "cache").exists(), "copies of images are left behind"
+    assert command("train", "detection", "--replay", run, "--out", tmp_path / "again").code == 0
+    one, other = (Bundle.load(folder / "bundle").state_dict() for folder in (run, tmp_path / "again"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
     done = command("predict", run / "bundle", cells / "images", "--out", out, "--set", "threshold=0",
                    "--set", f"coco={cells / 'boxes.json'}")  # fmt: skip
     assert done.code == 0, done.err

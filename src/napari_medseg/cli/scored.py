@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def settings_of(settings: list[str] | None, minutes: float | None, count: str = 
     return values if minutes is None else {**values, "minutes": minutes}
 
 
-def train_scored(folder: Path, task: str, create: Callable[[], None] | None, given: bool) -> None:
+def train_scored(folder: Path, task: str, create: Callable[[], object] | None, given: bool) -> None:
     """Train in a folder, and print where the model is.
 
     Parameters
@@ -57,6 +58,36 @@ def train_scored(folder: Path, task: str, create: Callable[[], None] | None, giv
     if isinstance(result, ScoredResult):
         scores = f"on held-out images: {scores_text(result.scores)}" if result.scores else "not validated"
         out().print(f"{result.bundle}\n{result.step} steps in {duration(result.seconds)}; {scores}", markup=False)
+
+
+def replay_scored(source: Path, folder: Path, task: str, given: bool) -> None:
+    """Train in a new folder on the images of a run, with its settings.
+
+    Parameters
+    ----------
+    source : Path
+        Folder of the run.
+    folder : Path
+        Of the new run.
+    task : str
+        What is trained.
+    given : bool
+        Whether the user said anything else, too.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such run, or the images have changed.
+    """
+    from napari_medseg.training import RunFolder
+    from napari_medseg.training.scored.request import create_again
+
+    if given:
+        raise ConfigError("A replay takes everything from its run.", "Leave out all but --replay and --out.")
+    if (kind := RunFolder(source).task) != task:
+        raise ConfigError(f"{source} holds a run of another task.", f"Take `train {kind}`.")
+    control = Control()
+    train_scored(folder, task, partial(follow, create_again(RunFolder(source), folder, control), control), False)
 
 
 def trained(folder: Path, task: str) -> object:

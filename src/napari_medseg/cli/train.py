@@ -112,14 +112,19 @@ def classification(
         int | None, typer.Option(help="Cross-validation: so many models, each judged on images that it never saw.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+    again: Annotated[
+        Path | None, typer.Option("--replay", metavar="RUN", help="Train on the images of this run with its settings.")
+    ] = None,
 ) -> None:
     """Train a model that tells the class of whole images; the settings are listed in its documentation."""
     from napari_medseg.cli.classification import create_classes, cross_validate
-    from napari_medseg.cli.scored import settings_of, train_scored
+    from napari_medseg.cli.scored import replay_scored, settings_of, train_scored
     from napari_medseg.training import RunFolder
 
     values, begins = settings_of(settings, minutes), not (resume and RunFolder(out_folder).config.exists())
-    if folds is None or not begins:
+    if again is not None:
+        replay_scored(again, out_folder, "classification", bool(values or init or labels or images or folds or resume))
+    elif folds is None or not begins:
         create = partial(create_classes, out_folder, images, labels, init, values)
         train_scored(out_folder, "classification", create if begins else None, bool(values or init or labels))
     elif init is not None:
@@ -144,13 +149,19 @@ def detection(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of training or of the network.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")] = False,
+    again: Annotated[
+        Path | None, typer.Option("--replay", metavar="RUN", help="Train on the images of this run with its settings.")
+    ] = None,
 ) -> None:
     """Train a model that finds boxes; the settings are listed in its documentation."""
     from napari_medseg.cli.detection import create_boxes
-    from napari_medseg.cli.scored import settings_of, train_scored
+    from napari_medseg.cli.scored import replay_scored, settings_of, train_scored
     from napari_medseg.training import RunFolder
 
     values, begins = settings_of(settings, minutes), not (resume and RunFolder(out_folder).config.exists())
+    if again is not None:
+        replay_scored(again, out_folder, "detection", bool(values or init or labels or images or resume))
+        return
     create = partial(create_boxes, out_folder, images, labels, init, values)
     train_scored(out_folder, "detection", create if begins else None, bool(values or init or labels))
 

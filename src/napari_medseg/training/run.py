@@ -150,9 +150,9 @@ class RunFolder:
 
     @property
     def replay_command(self) -> str:
-        """The command line that does the run again, to the same weights."""
+        """The command line that does the run again."""
         folders = (shlex.quote(str(path)) for path in (self.path, self.path.with_name(f"{self.path.name}-again")))
-        return "napari-medseg train segmentation --replay {} --out {}".format(*folders)
+        return "napari-medseg train {} --replay {} --out {}".format(self.task, *folders)
 
     @property
     def task(self) -> str:
