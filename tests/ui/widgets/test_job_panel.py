@@ -9,6 +9,7 @@ from napari_medseg.errors import DataError
 from napari_medseg.jobs import InlineEngine, Work
 from napari_medseg.progress import Control, Finished, Note, Progress, Step
 from napari_medseg.training import Stop
+from napari_medseg.ui.widgets import job_panel
 from napari_medseg.ui.widgets.job_panel import JobPanel, time_left
 
 pytestmark = pytest.mark.viewer
@@ -219,6 +220,44 @@ def test_preparation_is_cancelled_or_fails(panel, qtbot):
     panel.fail(DataError("The disk is full.", "Free some space."))
     assert panel.status.text() == "Failed"
     assert panel.messages.error.problem == "The disk is full."
+
+
+def test_what_was_prepared_for_a_job_that_was_cancelled_is_dropped(panel, qtbot):
+    gate, got, late = threading.Event(), [], []
+
+    def slow():
+        gate.wait(10)
+        return "first"
+
+    panel.begin("Copying", slow, got.append, late.append)
+    panel.cancel()
+    panel.begin("Copying again", lambda: "second", got.append, late.append)
+    qtbot.waitUntil(lambda: got == ["second"], timeout=5000)
+    gate.set()
+    qtbot.waitUntil(lambda: late == ["first"], timeout=5000)
+    assert got == ["second"]
+    assert panel.preparing
+
+
+def test_a_failed_preparation_says_why(panel, qtbot):
+    def fails():
+        raise DataError("There is no room.", "Make some.")
+
+    panel.begin("Copying", fails, pytest.fail)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=5000)
+    assert panel.status.text() == "Failed"
+    assert panel.messages.error.problem == "There is no room."
+
+
+def test_a_job_that_cannot_start_says_why(panel, monkeypatch):
+    class Full:
+        def submit(self, _work):
+            raise DataError("There is no worker.", "Start one.")
+
+    monkeypatch.setattr(job_panel, "local_engine", Full)
+    panel.submit(Work("test:job"))
+    assert panel.status.text() == "Failed"
+    assert panel.messages.error.problem == "There is no worker."
 
 
 def test_destroying_the_panel_cancels_its_job(qtbot, monkeypatch):

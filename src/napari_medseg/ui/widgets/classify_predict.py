@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QWidget
 from napari_medseg.data.labelled.answers import Classified, rows_of, write_rows
 from napari_medseg.data.labelled.table import SLICE_MARK
 from napari_medseg.errors import ConfigError, MedsegError
-from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.jobs import Job, Work
 from napari_medseg.progress import Note
 from napari_medseg.ui import examples as sources
 from napari_medseg.ui.background import in_background
@@ -104,8 +104,8 @@ class PredictClassesTab(QWidget):
     def start(self, examples: "Sequence[Example]") -> None:
         """Classify these."""
         self._asked = list(examples)
-        self.panel.prepare("Copying images for the worker")
-        in_background(partial(lay_out(self._asked), new_scratch_file("")), self._on_laid_out, self._on_failed)
+        laid_out = partial(lay_out(self._asked), new_scratch_file(""))
+        self.panel.begin("Copying images for the worker", laid_out, self._begin)
 
     def save_as(self, path: Path) -> None:
         """Write the answers as CSV."""
@@ -157,23 +157,11 @@ class PredictClassesTab(QWidget):
         if folder:
             in_background(partial(sources.files, [Path(folder)]), self.start, self.panel.show_error)
 
-    def _on_laid_out(self, laid: tuple[Path, Path | None]) -> None:
-        if not self.panel.preparing or self._bundle is None:
-            return
-        arguments = {
-            "bundle": self._bundle.path,
-            "folder": laid[0],
-            "table": laid[1],
-            "device": self.device.device,
-        }
-        try:
-            self.panel.follow(local_engine().submit(Work(TARGET, arguments)))
-        except MedsegError as error:
-            self.panel.fail(error)
-
-    def _on_failed(self, error: MedsegError) -> None:
-        if self.panel.preparing:
-            self.panel.fail(error)
+    def _begin(self, laid: tuple[Path, Path | None]) -> None:
+        assert self._bundle is not None
+        images, table = laid
+        arguments = {"bundle": self._bundle.path, "folder": images, "table": table, "device": self.device.device}
+        self.panel.submit(Work(TARGET, arguments))
 
     def _on_ended(self, job: Job | None) -> None:
         if job is not None and job.state == "finished" and self._bundle is not None:

@@ -1,18 +1,16 @@
 """From layers to a job and back: copies volumes for the worker, starts the job, and hands on what it returns."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_medseg.errors import MedsegError
 from napari_medseg.io import write
-from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.jobs import Job, Work
 from napari_medseg.progress import Note
-from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import new_scratch_file
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.volume import Volume
@@ -66,22 +64,14 @@ class FileJob(QObject):
         """Begin a task; without effect, and false, while something runs in the panel."""
         if self._panel.busy:
             return False
-        self._panel.prepare(task.words)
         self._task = task
-        in_background(partial(_copy, task), self._submit, self._fail)
+        self._panel.begin(task.words, partial(_copy, task), self._submit, _discard)
         return True
 
     def _submit(self, copied: _Copied) -> None:
         task = copied.task
         self._copies = tuple(copied.paths.values())
-        if task is not self._task or not self._panel.preparing:
-            self._remove_copies()
-            return
-        arguments = {**task.arguments, **copied.paths}
-        try:
-            self._panel.follow(local_engine().submit(Work(task.target, arguments, exclusive=task.exclusive)))
-        except MedsegError as error:
-            self._panel.fail(error)
+        self._panel.submit(Work(task.target, {**task.arguments, **copied.paths}, exclusive=task.exclusive))
         for warning in copied.warnings:
             self._panel.messages.add_note(Note(warning, "warning"))
 
@@ -92,14 +82,18 @@ class FileJob(QObject):
             if job.state == "finished":
                 self.done.emit(job.result)
 
-    def _fail(self, error: MedsegError) -> None:
-        if self._panel.preparing and self._task is not None:
-            self._panel.fail(error)
-
     def _remove_copies(self) -> None:
-        for path in self._copies:
-            shutil.rmtree(path, ignore_errors=True)
+        _remove(self._copies)
         self._copies = ()
+
+
+def _discard(copied: _Copied) -> None:
+    _remove(copied.paths.values())
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _copy(task: FileTask) -> _Copied:

@@ -1,16 +1,20 @@
 """Shows a job: how far it is, what it says, why it failed; and lets the user pause and cancel it."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Generic, TypeVar
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_medseg.errors import MedsegError
-from napari_medseg.jobs import ENDED, Job, JobState, StateChanged
+from napari_medseg.jobs import ENDED, Job, JobState, StateChanged, Work, local_engine
 from napari_medseg.progress import Event, Message, Note, Progress, Step
+from napari_medseg.ui.background import in_background
 from napari_medseg.ui.widgets.job_relay import JobRelay
 from napari_medseg.ui.widgets.message_box import MessageBox
 
+Ready = TypeVar("Ready")
 RESOLUTION = 1000
 """Steps of the progress bar."""
 WORDS: dict[JobState, str] = {
@@ -33,6 +37,30 @@ class _LastJob:
         """Stop the job, for nobody could see or stop it any more."""
         if self.job is not None and not self.job.ended:
             self.job.cancel()
+
+
+class _Preparation(QObject, Generic[Ready]):
+    """Work that comes before a job; what it found counts only as long as it is waited for."""
+
+    def __init__(
+        self, panel: "JobPanel", then: Callable[[Ready], object], dropped: Callable[[Ready], object] | None
+    ) -> None:
+        super().__init__(panel)
+        self._panel, self._then, self._dropped = panel, then, dropped
+
+    def done(self, found: Ready) -> None:
+        """Go on, if somebody still waits."""
+        if self._panel.preparation is self:
+            self._then(found)
+        elif self._dropped is not None:
+            self._dropped(found)
+        self.deleteLater()
+
+    def failed(self, error: MedsegError) -> None:
+        """Say why there will be no job, if somebody still waits."""
+        if self._panel.preparation is self:
+            self._panel.fail(error)
+        self.deleteLater()
 
 
 class JobPanel(QWidget):
@@ -66,6 +94,7 @@ class JobPanel(QWidget):
         self._last_job = _LastJob()
         self.destroyed.connect(partial(_LastJob.cancel, self._last_job))
         self.preparing = False
+        self.preparation: QObject | None = None
         self.bar = QProgressBar(self)
         self.bar.setRange(0, RESOLUTION)
         self.bar.setTextVisible(False)
@@ -95,12 +124,43 @@ class JobPanel(QWidget):
         """Whether a job is being prepared, or was started and is not over."""
         return self.preparing or (self.job is not None and not self.job.ended)
 
+    def begin(
+        self,
+        words: str,
+        work: Callable[[], Ready],
+        then: Callable[[Ready], object],
+        dropped: Callable[[Ready], object] | None = None,
+    ) -> None:
+        """Do in a thread what comes before a job, and go on with what it found, unless the user cancelled meanwhile.
+
+        Parameters
+        ----------
+        words : str
+            Shown until the job begins.
+        work : callable
+            As for `in_background`. Its errors are shown.
+        then : callable
+            Takes the result; calls `submit`, `follow` or `fail`.
+        dropped : callable, optional
+            Takes a result that came too late, instead.
+        """
+        self.prepare(words)
+        preparation = self.preparation = _Preparation(self, then, dropped)
+        in_background(work, preparation.done, preparation.failed)
+
+    def submit(self, work: Work) -> None:
+        """Start a job and show it, or say why it cannot start."""
+        try:
+            self.follow(local_engine().submit(work))
+        except MedsegError as error:
+            self.fail(error)
+
     def prepare(self, words: str) -> None:
         """Show that a job is being prepared; `follow` or `fail` comes next, unless the user cancels."""
         self.forget()
         self.messages.clear()
         self._show_state("waiting")
-        self.preparing = True
+        self.preparing, self.preparation = True, None
         self.bar.setRange(0, 0)
         self.status.setText(words)
         self.started.emit()
@@ -116,6 +176,7 @@ class JobPanel(QWidget):
             self.messages.clear()
             self.started.emit()
         self.preparing = self._stopping = False
+        self.preparation = None
         self.bar.setValue(0)
         self.job = self._last_job.job = job
         self._relay = JobRelay()
@@ -149,7 +210,7 @@ class JobPanel(QWidget):
         self.messages.show_error(error)
 
     def _end_preparation(self, state: JobState, error: MedsegError | None = None) -> None:
-        self.preparing = False
+        self.preparing, self.preparation = False, None
         self._show_state(state, error)
         self.ended.emit(None)
 

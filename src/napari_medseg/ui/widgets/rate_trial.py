@@ -6,7 +6,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.jobs import Job, Work
 from napari_medseg.training.rate_finder import RateCurve
 from napari_medseg.training.run import RunFolder
 from napari_medseg.ui.widgets.job_panel import JobPanel
@@ -53,7 +53,7 @@ class RateTrial(QWidget):
 
     def try_on(self, run: RunFolder) -> None:
         """Try learning rates on a run that is laid out."""
-        self.panel.follow(local_engine().submit(Work(TARGET, {"run": run.path})))
+        self.panel.submit(Work(TARGET, {"run": run.path}))
 
     def show_curve(self, curve: RateCurve) -> None:
         """Show the loss at each rate, and the proposal."""

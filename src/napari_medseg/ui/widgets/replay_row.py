@@ -10,17 +10,17 @@ class ReplayRow(QWidget):
 
     Parameters
     ----------
+    about : str
+        What the command does.
     parent : QWidget, optional
         Owner.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, about: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.line = QLineEdit(self)
         self.line.setReadOnly(True)
-        self.line.setToolTip(
-            "Does this training again, with every stroke at its step, to the same weights; also in the run's replay.txt"
-        )
+        self.line.setToolTip(about)
         self.copy_button = QPushButton("Copy", self)
         self.copy_button.setToolTip("Copy the command that does this training again")
         layout = QHBoxLayout(self)

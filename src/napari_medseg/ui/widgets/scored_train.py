@@ -10,10 +10,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from napari_medseg.errors import MedsegError
-from napari_medseg.jobs import Job, Work, local_engine
+from napari_medseg.jobs import Job, Work
 from napari_medseg.models import Bundle, install
 from napari_medseg.progress import Note
-from napari_medseg.training import Stop
+from napari_medseg.training import RunFolder, Stop
 from napari_medseg.training.scored import ScoredConfig, ScoredResult
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.folders import new_run_folder
@@ -23,6 +23,7 @@ from napari_medseg.ui.widgets.bundle_choice import BundleChoice
 from napari_medseg.ui.widgets.device_choice import DeviceChoice
 from napari_medseg.ui.widgets.job_panel import JobPanel
 from napari_medseg.ui.widgets.loss_plot import LossPlot
+from napari_medseg.ui.widgets.replay_row import ReplayRow
 from napari_medseg.ui.widgets.section import add_row, folded, rows, stacked
 
 Config = TypeVar("Config", bound=ScoredConfig)
@@ -82,6 +83,7 @@ class ScoredTrain(QWidget, Generic[Config]):
         self.panel = JobPanel(Stop(), self)
         self.plot = LossPlot(self, words[1])
         self.plot.hide()
+        self.replay = ReplayRow("Trains again on these images with these settings, without a display", self)
         self._lay_out()
         self.train_button.clicked.connect(self.train)
         self.start.refused.connect(self.panel.show_error)
@@ -124,8 +126,8 @@ class ScoredTrain(QWidget, Generic[Config]):
         try:
             work, self._config = self._collected(), self.config()
             self._folder = new_run_folder()
-            self.panel.prepare("Copying images for the worker")
-            in_background(partial(work, self._folder / "examples"), self._on_laid_out, self._on_failed)
+            laid_out = partial(work, self._folder / "examples")
+            self.panel.begin("Copying images for the worker", laid_out, partial(self._begin, self._folder))
         except MedsegError as error:
             self.panel.show_error(error)
 
@@ -141,7 +143,7 @@ class ScoredTrain(QWidget, Generic[Config]):
         self.main.add_rows_to(form)
         add_row(form, "Device", self.device)
         layout.addLayout(form)
-        for part in (folded("Advanced", self.rest.native), self.train_button, self.panel, self.plot):
+        for part in (folded("Advanced", self.rest.native), self.train_button, self.panel, self.plot, self.replay):
             layout.addWidget(part)
 
     def _on_start(self, bundle: Bundle | None) -> None:
@@ -149,30 +151,24 @@ class ScoredTrain(QWidget, Generic[Config]):
         for widget in self._own.values():
             self._form.setRowVisible(widget, bundle is None)
 
-    def _on_laid_out(self, sources: Sources) -> None:
-        if not self.panel.preparing or self._folder is None:
-            return
+    def _begin(self, folder: Path, sources: Sources) -> None:
         start = self.start.bundle
         arguments: dict[str, Any] = {
             "task": self._task,
-            "folder": self._folder,
+            "folder": folder,
             "sources": sources,
             "config": self._config.model_dump(mode="json"),
             "init": None if start is None else start.path,
         }
+        self.replay.hide()
         self.plot.restart(self._colors)
         self.plot.show()
-        try:
-            self.panel.follow(local_engine().submit(Work(TARGET, arguments)))
-        except MedsegError as error:
-            self.panel.fail(error)
-
-    def _on_failed(self, error: MedsegError) -> None:
-        if self.panel.preparing:
-            self.panel.fail(error)
+        self.panel.submit(Work(TARGET, arguments))
 
     def _on_ended(self, job: Job | None) -> None:
         self.refresh()
+        if self._folder is not None and (run := RunFolder(self._folder)).config.exists():
+            self.replay.show_run(run)
         if job is None or job.state != "finished":
             return
         result = cast("ScoredResult", job.result)

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 TARGET = "napari_medseg.training.jobs:train_run"
+COPYING = "Copying images and labels for the worker"
+REPLAY = "Does this training again, with every stroke at its step, to the same weights; also in the run's replay.txt"
 
 
 class TrainWidget(QWidget):
@@ -60,7 +62,6 @@ class TrainWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._live: LiveRun | None = None
-        self._wanted: list[OpenPair] = []
         self.keeper = keeper_of(napari_viewer, self)
         self.restore = RestoreBar(self.keeper, self)
         self.image = LayerChoice(napari_viewer, is_image, self)
@@ -69,7 +70,7 @@ class TrainWidget(QWidget):
         self.others = OtherCases(self.keeper, self.labels_layer, self)
         self.setup = TrainSetup(self)
         self.models = ProjectModels(self.keeper, self.setup.start, self)
-        self.replay = ReplayRow(self)
+        self.replay = ReplayRow(REPLAY, self)
         self.train_button = QPushButton("Train", self)
         self.train_button.setToolTip("Train in the background; go on painting, new strokes are learnt as you make them")
         self.resume_button = QPushButton("Resume training", self)
@@ -100,14 +101,12 @@ class TrainWidget(QWidget):
         """Start a new run on the chosen image and labels, and on the other cases that have a tick."""
         try:
             plan, sources, pairs = self._decided()
-            self.panel.prepare("Copying images and labels for the worker")
-            self._wanted = pairs
             if (project := self.models.project) is not None:
                 # What a project keeps has to be no worse on any of its cases.
                 sources += to_check(self.keeper, [source.id for source in sources])
                 plan = replace(plan, models=project.models)
             runs = None if project is None else project.runs
-            in_background(partial(lay_out_run, plan, sources, runs), self._on_laid_out, self._on_layout_failed)
+            self.panel.begin(COPYING, partial(lay_out_run, plan, sources, runs), partial(self._on_laid_out, pairs))
         except MedsegError as error:
             self.panel.show_error(error)
 
@@ -116,10 +115,8 @@ class TrainWidget(QWidget):
         trial = self.setup.rate
         try:
             plan, sources, _ = self._decided()
-            trial.panel.prepare("Copying images and labels for the worker")
-            in_background(
-                partial(lay_out_run, plan, sources, None), lambda laid_out: trial.try_on(laid_out.run), trial.panel.fail
-            )
+            work = partial(lay_out_run, plan, sources, None)
+            trial.panel.begin(COPYING, work, lambda laid_out: trial.try_on(laid_out.run))
         except MedsegError as error:
             trial.panel.show_error(error)
 
@@ -198,10 +195,7 @@ class TrainWidget(QWidget):
             self.image.choose(image)
         self.others.refresh()
 
-    def _on_laid_out(self, laid_out: LaidOut) -> None:
-        if not self.panel.preparing or not self._wanted:
-            return
-        pairs, self._wanted = self._wanted, []
+    def _on_laid_out(self, pairs: list[OpenPair], laid_out: LaidOut) -> None:
         job = local_engine().submit(Work(TARGET, {"run": laid_out.run.path, "resume": False, "live": True}))
         if self._live is not None:
             self._live.close()
@@ -217,10 +211,6 @@ class TrainWidget(QWidget):
         self.panel.follow(job)
         self._live.announce()
         self._refresh()
-
-    def _on_layout_failed(self, error: MedsegError) -> None:
-        if self.panel.preparing:
-            self.panel.fail(error)
 
     def _on_event(self, event: Event) -> None:
         self.plot.show_event(event)
