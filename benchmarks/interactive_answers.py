@@ -11,7 +11,7 @@ from napari_medseg.data.strokes import Annotator, draw_strokes
 from napari_medseg.io import read, write
 from napari_medseg.models.design import Design, design_spec
 from napari_medseg.progress import Control, Preview
-from napari_medseg.training import Case, LabelsChanged, ShowSlice, Stop, TrainConfig, create_run, train
+from napari_medseg.training import Case, LabelsChanged, ShowSlice, TrainConfig, create_run, train
 from napari_medseg.volume import Geometry, LabelClass, Volume
 
 SIZE = 256
@@ -19,7 +19,7 @@ SIZE = 256
 
 
 def answers(folder: Path, strokes: int) -> list[float]:
-    """Return the seconds from each stroke, on a slice that was not seen before, to the new labels of that slice.
+    """Return the seconds from each stroke, on a slice that has just come into view, to the new labels of that slice.
 
     Parameters
     ----------
@@ -43,24 +43,23 @@ def answers(folder: Path, strokes: int) -> list[float]:
     case = Case(id="head", image=folder / "head.medvol", labels=folder / "labels.medvol")
     run = create_run(folder / "run", spec, [case], TrainConfig(hold_out=0))
     control, seconds, sent = Control(), [], 0.0
-    places = [(k % 3, SIZE // 4 + 7 * k % (SIZE // 2)) for k in range(strokes + 1)]
+    places = [(k % 3, SIZE // 4 + 7 * k % (SIZE // 2)) for k in range(strokes)]
     control.send(ShowSlice("head", *places[0]))
     for event in train(run, control, live=True):
-        if not isinstance(event, Preview):
+        if not isinstance(event, Preview) or (event.axis, event.index) != places[len(seconds)]:
             continue
         if sent:
             seconds.append(time.perf_counter() - sent)
-        if len(seconds) == strokes:
-            control.send(Stop())
             sent = 0.0
+            if len(seconds) == strokes:
+                break
+            control.send(ShowSlice("head", *places[len(seconds)]))
             continue
-        axis, index = places[len(seconds) + 1]
-        stroke = draw_strokes(truth, [(axis, index)], Annotator(strokes=1, seed=len(seconds)))
+        stroke = draw_strokes(truth, [places[len(seconds)]], Annotator(strokes=1, seed=len(seconds)))
         drawn = stroke > 0
         labels[drawn] = stroke[drawn]
         labels.flush()
         low, high = np.argwhere(drawn).min(axis=0), np.argwhere(drawn).max(axis=0) + 1
         sent = time.perf_counter()
-        control.send(ShowSlice("head", axis, index))
         control.send(LabelsChanged("head", tuple(map(int, low)), tuple(map(int, high))))
     return seconds

@@ -6,14 +6,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_medseg.tasks import UNLABELLED
-
 FEWEST = 5
-"""Completely annotated images that it takes to tell."""
+"""Images with both of two classes that it takes to tell."""
 STEADY = 2.0
 """Standard deviations by which two classes have to lie apart, always in the same direction."""
-LOOKED_AT = 48
-"""Voxels along each axis that are looked at, at most about."""
+LOOKED_AT = 100_000
+"""Voxels of an image that are looked at, at most about."""
 
 
 def ordered_axes(targets: Sequence[NDArray[np.int16]], classes: int) -> frozenset[int]:
@@ -22,7 +20,7 @@ def ordered_axes(targets: Sequence[NDArray[np.int16]], classes: int) -> frozense
     Parameters
     ----------
     targets : sequence of (z, y, x) int16 array
-        Class indices, 0 for background; images with unlabelled voxels are left out.
+        Class indices, 0 for background, `UNLABELLED` where nobody has looked.
     classes : int
         Number of classes with background.
 
@@ -34,10 +32,9 @@ def ordered_axes(targets: Sequence[NDArray[np.int16]], classes: int) -> frozense
     >>> ordered_axes(heads, 3)
     frozenset({0})
     """
-    whole = [target for target in targets if not (target == UNLABELLED).any()]
-    if len(whole) < FEWEST:
+    if len(targets) < FEWEST:
         return frozenset()
-    centres = np.stack([_centres(target, classes) for target in whole])
+    centres = np.stack([_centres(target, classes) for target in targets])
     found: set[int] = set()
     for one, two in combinations(range(classes - 1), 2):
         apart = centres[:, two] - centres[:, one]
@@ -50,10 +47,10 @@ def ordered_axes(targets: Sequence[NDArray[np.int16]], classes: int) -> frozense
 
 def _centres(target: NDArray[np.int16], classes: int) -> NDArray[np.float64]:
     """Return the (class - 1, 3) mean position of each foreground class in voxels; nan where there is none."""
-    steps = tuple(slice(None, None, max(1, n // LOOKED_AT)) for n in target.shape)
-    coarse = target[steps]
-    centres = np.full((classes - 1, 3), np.nan)
-    for index in np.unique(coarse[coarse > 0]):
-        places = np.argwhere(coarse == index)
-        centres[index - 1] = places.mean(axis=0) * [step.step for step in steps]
-    return centres
+    voxels = np.flatnonzero(target > 0)
+    voxels = voxels[:: max(1, len(voxels) // LOOKED_AT)]
+    index = target.reshape(-1)[voxels].astype(np.intp) - 1
+    counts = np.bincount(index, minlength=classes - 1).astype(float)
+    counts[counts == 0] = np.nan
+    sums = [np.bincount(index, place, classes - 1) for place in np.unravel_index(voxels, target.shape)]
+    return np.stack(sums, axis=1) / counts[:, None]
