@@ -52,6 +52,8 @@ def test_label_train_predict_and_look(viewer, dock, pictures, settle, click, qtb
     click(train.train_button)
     settle(lambda: len(library()) == 1 and panel.scores.report is not None, 150)
     _shot(viewer, "train")
+    assert train.replay.isVisible()
+    assert train.replay.line.text().startswith("napari-medseg train classification --replay ")
     assert [c.name for c in panel.predict.model.bundle.spec.classes] == ["bright", "dark"]
 
     panel.show_tab("Predict")

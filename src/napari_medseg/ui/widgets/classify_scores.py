@@ -19,6 +19,8 @@ from napari_medseg.ui.widgets.section import rows, stacked
 
 EDGE = 340
 """Width of the plots in pixels, on a screen of ordinary density."""
+TITLE_POINTS = 10
+"""Size of the titles of the plots, which are narrow here."""
 SCALE = 2
 """Pixels of the plots per pixel of the screen."""
 
@@ -138,6 +140,8 @@ def _picture(answers: Answers, ordered: bool) -> bytes:
     draw_curves(answers, roc, pr)
     draw_confusion(answers, confusion, ordered)
     draw_reliability(answers, sure)
+    for axis in (roc, pr, confusion, sure):
+        axis.title.set_size(TITLE_POINTS)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
