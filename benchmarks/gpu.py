@@ -34,7 +34,8 @@ from napari_medseg.inference.recipe import Job, Measurement, Recipe
 from napari_medseg.inference.tiled import tile_of
 from napari_medseg.inference.tiling import cut, plan_tiles
 from napari_medseg.models import Bundle, ModelSpec
-from napari_medseg.models.configs import OVERLAP, tiles_at_once
+from napari_medseg.models.configs import tiles_at_once
+from napari_medseg.models.spec import OVERLAP
 from napari_medseg.prediction import LabelMap
 from napari_medseg.progress import Control, Note, Step
 from napari_medseg.tasks import task_named

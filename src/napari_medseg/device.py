@@ -1,14 +1,13 @@
 """Which processor runs a network, what it is called, and how much of its memory is in use."""
 
-import ctypes
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_medseg import heap
 from napari_medseg.errors import DeviceError
 from napari_medseg.progress import Control, Event, Finished
 
@@ -152,14 +151,7 @@ def release_memory(device: "torch.device") -> None:
     elif device.type == "mps":
         torch.mps.empty_cache()
     else:
-        _trim_heap()
-
-
-def _trim_heap() -> None:
-    """Give freed memory back that the C library keeps for later, hundreds of megabytes at times; glibc alone can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+        heap.release()
 
 
 def describe_job(control: Control) -> Iterator[Event]:

@@ -12,12 +12,12 @@ from torch import nn
 
 from napari_medseg.device import choose
 from napari_medseg.errors import BundleError, ConfigError
-from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.options import PredictOptions, own_overlap
 from napari_medseg.inference.postprocess import PostProcessing, postprocess
 from napari_medseg.inference.postprocess.apply import apply_step
 from napari_medseg.inference.preprocess import ModelGrid, to_model_grid
 from napari_medseg.inference.tiled import Image, compute
-from napari_medseg.inference.tiling import TilingRule
+from napari_medseg.inference.tiling import TilingRule, rule_of
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.pipeline import Ensemble
 from napari_medseg.prediction import LabelMap, Output, Prediction
@@ -72,7 +72,7 @@ def _compute(
     """Return the outputs of a model, and how they were computed, for the record."""
     device = choose(options.device)
     if bundle.spec.pipeline is not None:
-        from napari_medseg.inference.pipelines import outputs_of, own_overlap
+        from napari_medseg.inference.pipelines import outputs_of
 
         own = {"device": str(device), "overlap": own_overlap(bundle.spec, options)}
         return (yield from outputs_of(volume, bundle, options, control)), own
@@ -80,7 +80,7 @@ def _compute(
     control.checkpoint()
     yield from (Note(text, "warning") for text in grid.notes)
     network = network_on(bundle, device)
-    done = yield from compute(Image.of(grid, bundle.spec, network, options, TilingRule()), control)
+    done = yield from compute(Image.of(grid, bundle.spec, network, options, rule_of(bundle.spec.blending)), control)
     how = {"device": str(device), "recipe": asdict(done.recipe), "tile": done.tile, "tiles": done.tiles}
     return done.outputs, how
 
@@ -108,7 +108,7 @@ def predict_grid(
     control : Control
         Cancels and pauses.
     rule : TilingRule, optional
-        How tiles cover the image and are blended; as MONAI does by default.
+        How tiles cover the image and are blended; by default as the model says.
 
     Yields
     ------
@@ -121,7 +121,7 @@ def predict_grid(
         On the image's own grid.
     """
     yield from (Note(text, "warning") for text in grid.notes)
-    done = yield from compute(Image.of(grid, spec, network, options, rule or TilingRule()), control)
+    done = yield from compute(Image.of(grid, spec, network, options, rule or rule_of(spec.blending)), control)
     return done.outputs
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_medseg.inference.postprocess.steps import PostProcessing
-from napari_medseg.models.configs import OVERLAP
+from napari_medseg.models.pipeline import NnUNet
+from napari_medseg.models.spec import OVERLAP, ModelSpec
 
 
 class PredictOptions(BaseModel):
@@ -39,8 +40,8 @@ class PredictOptions(BaseModel):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads of the CPU; None leaves PyTorch's choice."""
     overlap: Annotated[float, Field(ge=0, le=0.9)] = OVERLAP
-    """Share of a tile that it has in common with the next; more is slower and smoother. The default
-    stands for half a tile with models of nnU-Net, and a fifth with TotalSegmentator's."""
+    """Share of a tile that it has in common with the next; more is slower and smoother. The default stands for what the
+    model says: half a tile with models of nnU-Net, a fifth with TotalSegmentator's."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tiles at once; None chooses from the network, or by the measurement of precision ``auto``. Too many for the
     memory are reduced on the way."""
@@ -62,3 +63,10 @@ class PredictOptions(BaseModel):
     outside is background."""
     postprocessing: PostProcessing = PostProcessing()
     """Steps after the network, on the labels; probabilities stay as the network gave them."""
+
+
+def own_overlap(spec: ModelSpec, options: PredictOptions) -> float:
+    """Return the share of a tile that it has in common with the next: the model's own, unless another was chosen."""
+    if options.overlap != OVERLAP:
+        return options.overlap
+    return spec.pipeline.overlap if isinstance(spec.pipeline, NnUNet) else spec.overlap

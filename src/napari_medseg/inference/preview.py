@@ -17,7 +17,8 @@ from napari_medseg.inference.tiled import tile_of
 from napari_medseg.inference.tiling import Box3, cut, plan_tiles
 from napari_medseg.inference.unblock import winners_of
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.configs import OVERLAP, tiles_at_once
+from napari_medseg.models.configs import tiles_at_once
+from napari_medseg.models.spec import OVERLAP
 
 UTMOST = 255
 """Doubt of a voxel where all classes are as likely."""

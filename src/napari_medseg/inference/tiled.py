@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.device import release_memory
+from napari_medseg.heap import kept_memory
 from napari_medseg.inference.blend import Blender, Block
 from napari_medseg.inference.decode import Decoder
 from napari_medseg.inference.feed import tiles_for
 from napari_medseg.inference.network import Batches, Runner, TileTooLarge, is_out_of_memory
-from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.options import PredictOptions, own_overlap
 from napari_medseg.inference.preprocess import ModelGrid
 from napari_medseg.inference.recipe import Job, Recipe, choose, cooked
 from napari_medseg.inference.region import region_mask, touches
@@ -78,7 +79,7 @@ class Image:
 
     def plan(self, tile: Shape3) -> TilePlan:
         """Return the tiles to compute: neither air nor outside of the region."""
-        plan = self.rule.plan(self.grid.shape, tile, self.options.overlap)
+        plan = self.rule.plan(self.grid.shape, tile, own_overlap(self.spec, self.options))
         if self.options.skip_air and self.grid.has_matter is not None:
             plan = only_tiles(plan, self.grid.has_matter)
         if self.region is not None:
@@ -120,7 +121,8 @@ def compute(image: Image, control: Control) -> Generator[Event, None, Computed]:
     room = Room(tile_of(image.spec))
     while True:
         try:
-            return (yield from _attempt(image, room, control))
+            with kept_memory():
+                return (yield from _attempt(image, room, control))
         except (RuntimeError, MemoryError, TileTooLarge) as error:
             if not (isinstance(error, TileTooLarge) or is_out_of_memory(error)):
                 raise

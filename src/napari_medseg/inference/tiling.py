@@ -130,3 +130,12 @@ class TilingRule:
     nearest: tuple[bool, bool, bool] = (False, False, False)
     """Axes (z, y, x) along which logits take the nearest voxel of the network's grid, instead of a linear mixture, when
     they return to the image's grid."""
+
+
+def rule_of(blending: str) -> TilingRule:
+    """Return MONAI's rule for ``gaussian`` weights, or for ``constant`` ones."""
+    return TilingRule(importance=_constant) if blending == "constant" else TilingRule()
+
+
+def _constant(tile: Sequence[int], device: torch.device) -> torch.Tensor:
+    return torch.ones(tuple(tile), device=device)

@@ -18,6 +18,8 @@ GROUP = 6
 """Classes that are interpolated together. Where more have to be compared, that is done in float32."""
 WORTH_COMPILING = 1 << 26
 """Logits on the image's grid from which compiled code, which takes a second to load, finds the winners on the CPU."""
+TINY = 1e-30
+"""Probability that takes the place of zero, whose logarithm is no number."""
 EDGE = 32
 """Voxels along the edges of a piece of the image's grid in which all classes are looked at together."""
 
@@ -175,7 +177,15 @@ class OtherGrid:
             if self._source is None:
                 yield piece, background((self._spec.outputs, *(rows.stop - rows.start for rows in piece)))
             else:
-                yield piece, self._resampling.values(self._source, self._first, piece)
+                values = self._resampling.values(self._source, self._first, piece)
+                yield piece, values.clamp_(min=TINY).log_() if self._spec.interpolated == "probabilities" else values
+
+
+@torch.inference_mode()
+def to_probabilities(block: Block) -> None:
+    """Turn the logits of a block into probabilities, in place, a plane at a time."""
+    for plane in () if block.logits is None else block.logits.unbind(1):
+        plane.copy_(plane.softmax(dim=0))
 
 
 def pieces_of(box: Box3) -> Iterator[Box3]:
@@ -213,6 +223,7 @@ class ToImageGrid:
     def __init__(self, plan: TilePlan, spec: ModelSpec, resampling: Resampling) -> None:
         self._spec, self._resampling = spec, resampling
         self.halo = halo_of(resampling)
+        self._probabilities = spec.interpolated == "probabilities"
         self._ready: list[dict[int, int]] = []
         """Along each axis, for each block's end, how many voxels of the image's grid have all that they need."""
         for (_, upper), line, (before, _), size in zip(
@@ -235,6 +246,8 @@ class ToImageGrid:
         """
         planes, rows, columns = block.box
         block = as_background(block)
+        if self._probabilities:
+            to_probabilities(block)
         if rows.start == 0:
             self._behind = {key: part for key, part in self._behind.items() if key[1] < columns.start}
         if columns.start == 0:

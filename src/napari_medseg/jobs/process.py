@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from napari_medseg.heap import share_among_threads
+
 THREADS = 8
 """Jobs at once: one exclusive one, and light ones beside it."""
 NICENESS = 10
@@ -29,6 +31,8 @@ def main() -> None:
     hello = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     _yield_to_the_viewer()
+    # Jobs run in threads.
+    share_among_threads()
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(_serve(hello))
     # A job's thread may be deep in a computation; nobody is left to wait for it.

@@ -13,8 +13,6 @@ from napari_medseg.models.spec import Intensity, ModelSpec
 
 Json = dict[str, Any]
 
-OVERLAP = 0.25
-"""Share of a tile that it has in common with the next."""
 BLOCK = "napari_medseg"
 """Key of our own part of the metadata."""
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -166,13 +164,15 @@ def _inferer(spec: ModelSpec) -> Json:
         "_target_": "SliceInferer" if spec.dims == 2 and not is_planar(spec) else "SlidingWindowInferer",
         "roi_size": list(spec.patch_size),
         "sw_batch_size": tiles_at_once(spec),
-        "overlap": OVERLAP,
-        "mode": "gaussian",
+        "overlap": spec.overlap,
+        "mode": spec.blending,
     }
 
 
 def _postprocessing(spec: ModelSpec, extension: str) -> list[Json]:
     steps: list[Json] = []
+    if spec.interpolated == "probabilities":
+        steps.append({"_target_": "Activationsd", "keys": "pred", "softmax": True})
     if spec.axcodes:
         invert = {"keys": "pred", "transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False}
         steps.append({"_target_": "Invertd", **invert})

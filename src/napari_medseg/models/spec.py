@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_medseg.models.pipeline import Pipeline
 from napari_medseg.prediction import LabelClass, OutputKind
 
+OVERLAP = 0.25
+"""Share of a tile that it has in common with the next, where a model does not say."""
 BACKGROUND = LabelClass(value=0, name="background")
 
 
@@ -98,6 +100,12 @@ class ModelSpec(BaseModel):
     intensity: Intensity = Intensity()
     patch_size: tuple[int, ...] = (64, 64, 64)
     """Voxels of one tile, one number per dimension of the network."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = OVERLAP
+    """Share of a tile that it has in common with the next, unless a prediction chooses another."""
+    blending: Literal["gaussian", "constant"] = "gaussian"
+    """How much the voxels of a tile count where tiles overlap: those near its middle most, or all the same."""
+    interpolated: Literal["logits", "probabilities"] = "logits"
+    """What is brought from the voxels of `spacing` back to the image's; the largest counts there."""
     pipeline: Pipeline | None = None
     """What is done around the network, instead of `axcodes`, `spacing` and `intensity`; None for these."""
     temperature: Annotated[float, Field(gt=0)] = 1.0

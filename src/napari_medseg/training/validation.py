@@ -16,7 +16,8 @@ from napari_medseg.inference.network import Batches, Runner
 from napari_medseg.inference.tiled import tile_of
 from napari_medseg.inference.tiling import Box3, Shape3, TilePlan, box_of, cut, plan_tiles
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.configs import OVERLAP, tiles_at_once
+from napari_medseg.models.configs import tiles_at_once
+from napari_medseg.models.spec import OVERLAP
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.prepare import LoadedCase

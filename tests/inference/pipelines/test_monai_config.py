@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -161,6 +162,45 @@ def test_nothing_runs_without_trust_and_a_changed_byte_ends_it(coded, tmp_path):
     assert library() == []
     # What does not run can still be thrown away.
     assert remove(bundle.path.name).name == "Coded"
+
+
+def test_maps_that_overlap_become_one_where_the_last_one_counts(coded, tmp_path):
+    config, about = json.loads(json.dumps(CONFIG)), json.loads(json.dumps(METADATA))
+    config["postprocessing"]["transforms"][0] = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
+    config["postprocessing"]["transforms"][2] = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
+    about["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "whole", "1": "core", "2": "rim"}
+    (coded / "configs" / "inference.json").write_text(json.dumps(config))
+    (coded / "configs" / "metadata.json").write_text(json.dumps(about))
+    volume = read(scan(tmp_path / "scan.nii.gz"))[0]
+    bundle = add(coded, AddOptions(trust=True))
+    assert [(c.value, c.name) for c in bundle.spec.classes] == [
+        (0, "background"),
+        (1, "whole"),
+        (2, "core"),
+        (3, "rim"),
+    ]
+    *_, finished = predict(volume, bundle, PredictOptions(device="cpu"))
+    labels = finished.result.label_map.labels
+
+    # Each of the maps alone, as MONAI gives it.
+    scripts = []
+    for channel in range(3):
+        config["postprocessing"]["transforms"][3] = {
+            "_target_": "Lambdad",
+            "keys": "pred",
+            "func": f"$lambda x: x[{channel}:{channel + 1}]",
+        }
+        scripts.append(json.dumps(config))
+    alone = []
+    for number, text in enumerate(scripts):
+        folder = tmp_path / f"alone {number}"
+        shutil.copytree(coded, folder)
+        (folder / "configs" / "inference.json").write_text(text)
+        *_, finished = predict(volume, add(folder, AddOptions(trust=True)), PredictOptions(device="cpu"))
+        alone.append(finished.result.label_map.labels)
+    wanted = np.select([alone[2] > 0, alone[1] > 0, alone[0] > 0], [3, 2, 1], 0)
+    np.testing.assert_array_equal(labels, wanted)
+    assert set(np.unique(labels)) >= {1, 2, 3}
 
 
 def test_trust_is_revocable(coded):

@@ -101,7 +101,8 @@ def foreign(tmp_path) -> Callable[..., Path]:
         (folder / "configs" / "metadata.json").write_text(json.dumps(metadata()))
         (folder / "LICENSE").write_text("Apache License\nVersion 2.0, January 2004\n")
         torch.manual_seed(0)
-        state = UNet(**ARGUMENTS).state_dict()
+        network = config["network_def"] if isinstance(config["network_def"], dict) else {}
+        state = UNet(**ARGUMENTS | {"spatial_dims": network.get("spatial_dims", 3)}).state_dict()
         torch.save({"model": state} if wrap else state, folder / "models" / "model.pt")
         return folder
 

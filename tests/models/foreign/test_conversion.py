@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -59,7 +60,7 @@ def planes(config):
 def test_planes_across_the_last_axis_come_first_here(foreign):
     spec = Bundle.load(foreign(planes)).spec
     assert (spec.dims, spec.axcodes, spec.spacing, spec.patch_size) == (2, "SRA", (2.0, 1.5, 1.2), (32, 48))
-    assert "overlap of 0.25 and constant weights" in spec.description
+    assert (spec.overlap, spec.blending) == (0.25, "constant")
 
 
 CODE = "$__import__('pathlib').Path('executed').touch()"
@@ -97,6 +98,13 @@ CODE = "$__import__('pathlib').Path('executed').touch()"
         (lambda c: steps(c)[4].pop("clip"), "without clip"),
         (lambda c: steps(c)[2].update(axcodes="XYZ"), "impossible axcodes"),
         (lambda c: c["inferer"].update(_target_="SimpleInferer"), "applies its network by SimpleInferer"),
+        (lambda c: c["inferer"].update(padding_mode="reflect"), "with padding_mode = 'reflect'"),
+        (lambda c: c["postprocessing"]["transforms"][0].pop("nearest_interp"), "by the nearest voxel"),
+        (lambda c: c["postprocessing"]["transforms"].pop(0), "does not bring labels back"),
+        (
+            lambda c: c["postprocessing"]["transforms"].insert(0, {"_target_": "AsDiscreted", "argmax": True}),
+            "by the near",
+        ),
         (
             lambda c: c["postprocessing"]["transforms"].insert(0, {"_target_": "Activationsd", "sigmoid": True}),
             "makes labels with Activationsd",
@@ -117,22 +125,70 @@ def test_arguments_that_the_network_does_not_take_are_told(foreign):
         Bundle.load(foreign(lambda c: c["network_def"].update(wings=2))).network()
 
 
+def as_in_the_zoo(config):
+    """Tiles that count the same and share half, and probabilities that are brought back."""
+    config["inferer"] = {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 4}
+    config["inferer"]["overlap"] = 0.5
+    config["postprocessing"]["transforms"].insert(0, {"_target_": "Activationsd", "keys": "pred", "softmax": True})
+
+
+def much_overlap(config):
+    config["inferer"]["overlap"] = 0.625
+    steps(config)[2]["axcodes"] = "LPS"
+    steps(config)[4:5] = [{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True, "channel_wise": True}]
+
+
+def coronal_planes(config):
+    config["network_def"]["spatial_dims"] = 2
+    config["inferer"] = {"_target_": "SliceInferer", "roi_size": [16, 12], "spatial_dim": 1, "overlap": 0.5}
+
+
+def test_what_is_brought_back_is_known(foreign):
+    spec = Bundle.load(foreign(as_in_the_zoo)).spec
+    assert (spec.overlap, spec.blending, spec.interpolated) == (0.5, "constant", "probabilities")
+
+
+RUN_ALL = """
+import json, sys
+from monai.bundle import run
+for arguments in json.load(sys.stdin):
+    run(run_id="run", **arguments)
+"""
+
+
 @pytest.mark.slow
 def test_monai_with_the_maker_s_own_configuration_gives_the_same_labels(foreign, tmp_path):
-    folder = foreign()
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", (20, -15, 50), degrees=True).as_matrix() @ np.diag([1.1, -0.9, 2.2])
     data = np.random.default_rng(0).normal(50, 90, (26, 24, 17)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(data, affine), tmp_path / "scan.nii.gz")
-    arguments = {"bundle_root": str(folder), "image": str(tmp_path / "scan.nii.gz"), "output_dir": str(tmp_path)}
-    arguments["config_file"] = str(folder / "configs" / "inference.json")
-    code = f"from monai.bundle import run; run(**{arguments!r})"
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
+    runs = []
+    for change in (lambda _config: None, as_in_the_zoo, much_overlap, coronal_planes):
+        folder = foreign(change).rename(tmp_path / str(len(runs)))
+        arguments = {"bundle_root": str(folder), "image": str(tmp_path / "scan.nii.gz"), "output_dir": str(folder)}
+        runs.append(arguments | {"config_file": str(folder / "configs" / "inference.json")})
+    command = [sys.executable, "-c", RUN_ALL]
+    done = subprocess.run(
+        command, input=json.dumps(runs), env=os.environ, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
-    theirs = nibabel.load(tmp_path / "scan_seg.nii.gz")
-    *_, finished = predict(read(tmp_path / "scan.nii.gz")[0], Bundle.load(folder), PredictOptions(device="cpu"))
-    ours = nibabel.load(write(finished.result, tmp_path / "ours.nii.gz"))
-    assert len(np.unique(theirs.dataobj)) > 1
-    np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(theirs.dataobj))
-    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-9)
+    for run in runs:
+        folder = Path(run["bundle_root"])
+        theirs = nibabel.load(folder / "scan_seg.nii.gz")
+        for bundle in (Bundle.load(folder), Bundle.load(Bundle.load(folder).save(folder / "ours").path)):
+            *_, finished = predict(read(tmp_path / "scan.nii.gz")[0], bundle, PredictOptions(device="cpu"))
+            ours = nibabel.load(write(finished.result, folder / "ours.nii.gz", overwrite=True))
+            assert len(np.unique(theirs.dataobj)) > 1
+            np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(theirs.dataobj), err_msg=folder.name)
+            np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-9)
+
+
+def test_probabilities_that_were_brought_back_are_those_that_the_labels_come_from(foreign, tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.arange(24 * 22 * 9.0).reshape(24, 22, 9), np.eye(4)), tmp_path / "scan.nii.gz")
+    options = PredictOptions(device="cpu", probabilities=True)
+    bundle = Bundle.load(foreign(as_in_the_zoo))
+    *_, finished = predict(read(tmp_path / "scan.nii.gz")[0], bundle, options)
+    found = finished.result.outputs[1].probabilities
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(found.argmax(axis=0), finished.result.label_map.labels)

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_medseg.device import choose
-from napari_medseg.inference.options import PredictOptions
+from napari_medseg.inference.options import PredictOptions, own_overlap
 from napari_medseg.inference.region import region_mask
-from napari_medseg.models import Bundle, ModelSpec
-from napari_medseg.models.configs import OVERLAP
+from napari_medseg.models import Bundle
 from napari_medseg.models.pipeline import Ensemble, MonaiConfig, NnUNet, Parts
 from napari_medseg.prediction import LabelMap, Output, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event
@@ -52,13 +51,6 @@ def outputs_of(
     inside = region_mask(options.region, volume.spatial_shape, volume.geometry)
     outputs = yield from _outputs(volume, bundle, options.model_copy(update={"region": None}), control)
     return tuple(_only(output, inside) for output in outputs)
-
-
-def own_overlap(spec: ModelSpec, options: PredictOptions) -> float:
-    """Return the share of a tile that it has in common with the next: the model's own, unless another was chosen."""
-    if isinstance(spec.pipeline, NnUNet) and options.overlap == OVERLAP:
-        return spec.pipeline.overlap
-    return options.overlap
 
 
 def _only(output: Output, inside: NDArray[np.bool_]) -> Output:

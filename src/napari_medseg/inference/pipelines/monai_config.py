@@ -21,9 +21,10 @@ from napari_medseg.errors import BundleError, ConfigError
 from napari_medseg.inference.options import PredictOptions
 from napari_medseg.io import write
 from napari_medseg.models import Bundle
-from napari_medseg.models.configs import OVERLAP, label_dtype
+from napari_medseg.models.configs import label_dtype
 from napari_medseg.models.files import INFERENCE, METADATA
 from napari_medseg.models.pipeline import MonaiConfig
+from napari_medseg.models.spec import OVERLAP
 from napari_medseg.models.trust import digest_of, require
 from napari_medseg.prediction import LabelMap, Output
 from napari_medseg.progress import Control, Event, Progress
@@ -31,6 +32,8 @@ from napari_medseg.volume import Geometry, Volume
 
 SAVERS = ("SaveImaged", "SaveImage")
 """Steps that write files, which are left out: writing is ours."""
+PRESENT = 0.5
+"""Value of a map of one class above which the class is there."""
 
 
 def predict_config(
@@ -101,6 +104,7 @@ class Configuration:
         from monai.bundle.config_parser import ConfigParser
 
         self._name, self._pipeline, self._device = bundle.spec.name, pipeline, torch.device(device)
+        self._classes = len(bundle.spec.classes)
         self._parser = ConfigParser()
         with self._explained("read"):
             self._parser.read_meta(str(folder / METADATA))
@@ -138,12 +142,21 @@ class Configuration:
             found = data[self._pipeline.output_key]
             values = torch.as_tensor(found).cpu().numpy()
             affine = np.asarray(getattr(found, "affine", np.eye(4)), np.float64)
-        if values.shape[0] != 1:
-            raise BundleError(
-                f"{self._name} gives {values.shape[0]} maps that may overlap, and not one label map.",
-                "Use it with MONAI itself.",
-            )
-        return values[0].astype(np.float32), affine
+        return self._one_map(values).astype(np.float32), affine
+
+    def _one_map(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return one map of labels: where maps overlap, the last one counts."""
+        if len(values) == 1:
+            return np.asarray(values[0])
+        if len(values) == self._classes:
+            return np.asarray(values.argmax(axis=0))
+        if len(values) == self._classes - 1:
+            numbers = np.arange(1, self._classes, dtype=np.uint16).reshape(-1, 1, 1, 1)
+            return np.asarray(((values > PRESENT) * numbers).max(axis=0))
+        raise BundleError(
+            f"{self._name} gives {len(values)} maps for {self._classes} classes, and not one label map.",
+            "Use it with MONAI itself.",
+        )
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:

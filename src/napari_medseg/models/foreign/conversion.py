@@ -14,6 +14,17 @@ from napari_medseg.volume import LabelClass
 MODALITIES = ("CT", "MR", "PT", "US")
 HARMLESS = ("Invertd", "SaveImaged", "EnsureTyped", "DeleteItemsd", "ToTensord")
 """Steps after the network that do not change which class wins."""
+INFERER_KEYS = {"_target_", "_desc_", "roi_size", "spatial_dim", "overlap", "mode", "sw_batch_size", "progress"}
+INFERER_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "sigma_scale": (0.125,),
+    "padding_mode": ("constant",),
+    "cval": (0, 0.0),
+    "with_coord": (False,),
+    "roi_weight_map": (None,),
+    "buffer_steps": (None,),
+}
+"""Arguments of an inferer that are looked at, and those that may only have the value that they have by default."""
+IRRELEVANT = ("device", "sw_device", "cpu_thresh", "cache_roi_weight_map", "buffer_dim")
 
 
 def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> ModelSpec:
@@ -31,8 +42,7 @@ def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> Mo
     Returns
     -------
     ModelSpec
-        With the same network and the same preparation of the image. How tiles are blended is our own; the description
-        says where that differs.
+        With the same network, the same preparation of the image, the same tiles, and the same labels.
 
     Raises
     ------
@@ -44,8 +54,8 @@ def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> Mo
     network, arguments = _network(config)
     dims, channels, outputs = (_count(config, arguments, key) for key in FROM_SPEC)
     prepared = specification(config, channels)
-    prepared, patch, notes = _tiles(config, prepared, dims)
-    _check_labels(config)
+    prepared, patch = _tiles(config, prepared, dims)
+    prepared |= _way_back(config, resampled=prepared["spacing"] is not None)
     title = str(metadata.get("name") or name)
     try:
         return ModelSpec(
@@ -57,7 +67,7 @@ def convert(name: str, metadata: Json, inference: Json, licence: str = "") -> Mo
             classes=output_classes(metadata, outputs),
             patch_size=patch,
             modality=_modality(metadata),
-            description=" ".join([str(metadata.get("description", "")), *notes]).strip(),
+            description=str(metadata.get("description", "")),
             licence="Apache-2.0" if "Apache License" in licence and "Version 2.0" in licence else "",
             citation=_citation(metadata),
             **prepared,
@@ -87,21 +97,25 @@ def _count(config: PlainConfig, arguments: Json, key: str) -> Any:  # noqa: ANN4
     return value
 
 
-def _tiles(config: PlainConfig, prepared: Json, dims: int) -> tuple[Json, Any, list[str]]:
-    """Return the preparation with the network's first axis first, the tile, and what differs from ours."""
+def _tiles(config: PlainConfig, prepared: Json, dims: int) -> tuple[Json, Any]:
+    """Return the preparation with the network's first axis first and the rule for tiles, and the tile."""
     inferer = config.entry("inferer")
     kind = short_name(inferer)
     if kind != ("SlidingWindowInferer" if dims == 3 else "SliceInferer"):
         raise BundleError(f"{config.name} applies its network by {kind}, which is not done here.", REMEDY)
+    for key in inferer.keys() - INFERER_KEYS - set(IRRELEVANT):
+        wanted = INFERER_DEFAULTS.get(key, ())
+        if config.plain(inferer[key], f"inferer::{key}") not in wanted:
+            raise BundleError(
+                f"{config.name} uses {kind} with {key} = {inferer[key]!r}, which is not done here.", REMEDY
+            )
     size = config.plain(inferer.get("roi_size"), "inferer::roi_size")
     patch = tuple(size) if isinstance(size, list) else (size,) * dims
     if dims == 2:
         prepared = _slices_first(prepared, config.plain(inferer.get("spatial_dim", 0), "inferer::spatial_dim"))
     overlap = config.plain(inferer.get("overlap", 0.25), "inferer::overlap")
     mode = config.plain(inferer.get("mode", "constant"), "inferer::mode")
-    if (overlap, mode) == (0.25, "gaussian"):
-        return prepared, patch, []
-    return prepared, patch, [f"Its own configuration blends tiles with an overlap of {overlap} and {mode} weights."]
+    return prepared | {"overlap": overlap, "blending": mode}, patch
 
 
 def _slices_first(prepared: Json, axis: object) -> Json:
@@ -114,24 +128,35 @@ def _slices_first(prepared: Json, axis: object) -> Json:
     return prepared | turned
 
 
-def _check_labels(config: PlainConfig) -> None:
-    """Refuse what makes labels by another rule than the strongest class."""
-    if "postprocessing" not in config.content:
-        return
-    for step in chain(config, "postprocessing"):
+def _way_back(config: PlainConfig, resampled: bool) -> Json:
+    """Return what is brought back to the image's grid; refuse labels by another rule than the strongest class.
+
+    Where the image was resampled, it counts whether logits, probabilities or labels are, and how.
+    """
+    done = []
+    for step in chain(config, "postprocessing") if "postprocessing" in config.content else ():
         name = short_name(step)
         softmax = name == "Activationsd" and not config.plain(step.get("sigmoid", False), "Activationsd::sigmoid")
         strongest = name == "AsDiscreted" and config.plain(step.get("argmax", False), "AsDiscreted::argmax")
         if not (softmax or strongest or name in HARMLESS):
             config.plain(step, name)
             raise BundleError(f"{config.name} makes labels with {name}, which has no counterpart here.", REMEDY)
+        nearest = config.plain(step.get("nearest_interp", True), "Invertd::nearest_interp") not in (False, [False])
+        if resampled and name == "Invertd" and ("AsDiscreted" in done or nearest):
+            raise BundleError(f"{config.name} brings labels back by the nearest voxel, which is not done here.", REMEDY)
+        done.append(name)
+    if resampled and "Invertd" not in done and done:
+        raise BundleError(f"{config.name} does not bring labels back to the image's voxels by Invertd.", REMEDY)
+    before = done[: done.index("Invertd")] if "Invertd" in done else []
+    return {"interpolated": "probabilities" if resampled and "Activationsd" in before else "logits"}
 
 
-def output_classes(metadata: Json, count: int) -> tuple[LabelClass, ...]:
-    """Return the classes of a network's output channels; the first is background."""
+def output_classes(metadata: Json, count: int, first: int = 1) -> tuple[LabelClass, ...]:
+    """Return background and the classes of a network's output channels, from the channel `first` on."""
     names = about(metadata, "outputs").get("channel_def")
     names = names if isinstance(names, dict) else {}
-    foreground = (LabelClass(value=k, name=str(names.get(str(k)) or f"class {k}")) for k in range(1, count))
+    values = range(1, count - first + 1)
+    foreground = (LabelClass(value=k, name=str(names.get(str(k - 1 + first)) or f"class {k}")) for k in values)
     return LabelClass(value=0, name="background"), *foreground
 
 

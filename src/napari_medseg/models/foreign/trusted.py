@@ -41,17 +41,29 @@ def trusted_config(path: Path, metadata: Json, inference: Json, refusal: BundleE
     if not is_trusted(digest):
         raise TrustError(refusal.problem, REMEDY, digest, name) from refusal
     inputs, outputs = about(metadata, "inputs"), about(metadata, "outputs")
+    if _overlapping(inference):
+        classes = output_classes(metadata, _count(outputs.get("num_channels"), 1), first=0)
+    else:
+        classes = output_classes(metadata, max(2, _count(outputs.get("num_channels"), 2)))
     return ModelSpec(
         name=name,
         architecture=CONFIG,
         channels=_count(inputs.get("num_channels"), 1),
-        classes=output_classes(metadata, max(2, _count(outputs.get("num_channels"), 2))),
+        classes=classes,
         axcodes=None,
         pipeline=MonaiConfig(
             image_key=_first(metadata, "inputs", "image"), output_key=_first(metadata, "outputs", "pred"), digest=digest
         ),
         description=str(metadata.get("description", "")),
     )
+
+
+def _overlapping(inference: Json) -> bool:
+    """Return whether each channel is a class of its own, with a threshold; found by looking, not by following."""
+    chain = inference.get("postprocessing")
+    steps = chain.get("transforms") if isinstance(chain, dict) else None
+    own = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return any(step.get("sigmoid") is True or step.get("threshold") not in (None, False) for step in own)
 
 
 def _count(value: object, default: int) -> int:

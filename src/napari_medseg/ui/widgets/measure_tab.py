@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_medseg.results import Measures
 from napari_medseg.ui.connections import Connections
-from napari_medseg.ui.layers import image_volume, set_measures
+from napari_medseg.ui.layers import image_of, image_volume, set_measures
 from napari_medseg.ui.widgets.desk import CsvButton, Desk, buttons, layer_classes
 from napari_medseg.ui.widgets.file_job import FileJob, FileTask
 from napari_medseg.ui.widgets.layer_choice import LayerChoice, is_image
@@ -54,6 +54,8 @@ class MeasureTab(QWidget):
         self._on_layer.close()
         self.table.show_rows((), {})
         self.save_button.offer((), "")
+        if layer is not None:
+            self.image.choose(image_of(layer, self._desk.viewer.layers))
         self.refresh()
 
     def refresh(self) -> None:
