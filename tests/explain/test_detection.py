@@ -10,6 +10,7 @@ from torch import nn
 
 from napari_medseg.errors import DataError
 from napari_medseg.explain import ExplainOptions, explain
+from napari_medseg.explain.kinds import cam
 from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.detectors.anchored import AnchoredDetector
 from napari_medseg.models.nets.detectors.regions import RegionDetector
@@ -152,3 +153,12 @@ def test_the_region_of_a_detector_in_two_stages_stays_where_it_is(method):
     assert found.scores.curves.deletion.probabilities[-1] <= 0.5
     assert found.scores.curves.deletion.area < found.scores.curves.deletion.by_chance
     assert share_inside(np.asarray(found.map.data), cue, 8) > 0.95
+
+
+def test_an_empty_map_is_refused(monkeypatch):
+    monkeypatch.setattr(cam, "_map", lambda question, _name: torch.zeros_like(question.image[0, :1]))
+    values = np.zeros((32, 32), np.float32)
+    values[8:16, 16:24] = 1
+    image = Volume(values, None, name="plane")
+    with pytest.raises(DataError, match=r"Grad-CAM finds nothing that speaks for cue"):
+        list(explain(image, finder(2, axcodes=None), "grad-cam", None, BARE))

@@ -198,3 +198,28 @@ def test_the_expected_passes_are_about_right(method):
     question.score._seen = seen.append
     method_named(method).attribute(question)
     assert sum(seen) == pytest.approx(method_named(method).passes(question), rel=0.3)
+
+
+class Pyramid(nn.Module):
+    """A fine layer that speaks for the cue, and a coarse one that speaks against it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(1, 1, 2, stride=2), nn.AvgPool2d(8)
+        nn.init.constant_(self.fine.weight, 0.25)
+        nn.init.zeros_(self.fine.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fine(images).amax(dim=(1, 2, 3)) - 0.1 * self.coarse(images).amax(dim=(1, 2, 3))
+
+
+def test_grad_cam_goes_to_a_finer_layer_where_the_coarse_one_says_nothing_for_the_class():
+    image = torch.zeros((1, 1, 16, 16))
+    image[:, :, 4:6, 10:12] = 1
+    score = Score(prepared(Pyramid()), lambda output: output, lambda _images: None)
+    question = Question(score, image, image * 0, ExplainOptions(), 4, {"dense": True})
+    found = method_named("grad-cam").attribute(question)[0]
+    assert question.shared["layer"] == "fine"
+    assert found[4:6, 10:12].sum() > 0.3 * found.sum() > 0
+    chosen = Question(score, image, image * 0, ExplainOptions(layer="coarse"), 4, {"dense": True})
+    assert not method_named("grad-cam").attribute(chosen).any()

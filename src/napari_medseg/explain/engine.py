@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.device import choose
-from napari_medseg.errors import BundleError, ConfigError
+from napari_medseg.errors import BundleError, ConfigError, DataError
 from napari_medseg.explain.baseline import baseline_of, settle
 from napari_medseg.explain.curves import CurveSettings, curves_of, passes
 from napari_medseg.explain.layers import prepared
@@ -88,6 +88,10 @@ def _explained(
     options = options.model_copy(update={"baseline": kind})
     work = Work(scene, network, baseline, chosen, options, meter, {"dense": scene.dense})
     maps = yield from maps_of(work, network, "Explaining", options.seed)
+    if not maps.any():
+        raise DataError(
+            f"{chosen.title} finds nothing that speaks for {scene.what} here.", "Choose another method, layer or class."
+        )
     sanity = None
     if options.sanity != "none":
         sanity = yield from _sanity(work, maps)

@@ -29,8 +29,15 @@ class Grid:
     """(1,) of the image."""
 
 
-def grid_of(question: Question) -> Grid:
+def grid_of(question: Question, speaks: Callable[[Grid], bool] = lambda _grid: True) -> Grid:
     """Return the chosen layer's values, or those of the layer that suits the network; tokens are laid out as a grid.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked.
+    speaks : callable
+        Whether a layer has anything to say; if it has not, others are tried where the user chose none.
 
     Raises
     ------
@@ -48,11 +55,16 @@ def grid_of(question: Question) -> Grid:
         known = ", ".join(name for name, values in outputs.items() if _laid_out(values, question) is not None)
         raise ConfigError(f"The network has no layer {wanted!r}.", f"Layers with a grid: {known}.")
     names = [wanted] if wanted is not None else _candidates(outputs, question)
+    silent: Grid | None = None
     for name in names:
         found = _grid(name, outputs[name], score, question)
-        if found is not None:
+        if found is not None and speaks(found):
             question.shared["layer"] = name
             return found
+        silent = silent or found
+    if silent is not None:
+        question.shared["layer"] = silent.name
+        return silent
     where = "The network" if wanted is None else f"The layer {wanted!r}"
     raise ConfigError(f"{where} has no grid over the image on which the score depends.", REMEDY)
 
@@ -112,10 +124,8 @@ def _candidates(outputs: dict[str, torch.Tensor], question: Question) -> list[st
         # The output itself says nothing about its reasons: the coarsest layer sees most of the image.
         last = None if hasattr(question.score.network, "beside") else next(reversed(outputs.values()))
         usable = [(name, shape) for name, shape in usable if outputs[name] is not last]
-        coarsest = min((prod(shape) for _name, shape in usable), default=0)
-        usable = [(name, shape) for name, shape in usable if prod(shape) == coarsest]
-    names = [name for name, _shape in usable]
-    return names[::-1]
+        usable.sort(key=lambda layer: -prod(layer[1]))
+    return [name for name, _shape in usable][::-1]
 
 
 def _is_pooling(score: Score, name: str) -> bool:

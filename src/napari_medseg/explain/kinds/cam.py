@@ -49,12 +49,16 @@ def _map(question: "Question", name: str) -> "torch.Tensor":
 
     from napari_medseg.explain.layers import grid_of
 
-    grid = grid_of(question)
     # MONAI's own hooks know nothing of tokens, so its arithmetic is given what they would have caught.
     caught = class_activation_maps.ModelWithHooks(question.score, ())
     cam = getattr(class_activation_maps, name)(caught, ())
-    cam.nn_module = _Caught(grid)
-    coarse = cam.compute_map(question.image, class_idx=0)
+
+    def of(grid: "Grid") -> torch.Tensor:
+        cam.nn_module = _Caught(grid)
+        found: torch.Tensor = cam.compute_map(question.image, class_idx=0)
+        return found
+
+    coarse = of(grid_of(question, lambda grid: bool(of(grid).any())))
     mode = "bilinear" if question.dims == 2 else "trilinear"
     fine = torch.nn.functional.interpolate(coarse, question.image.shape[2:], mode=mode, align_corners=False)
     return fine[0]
