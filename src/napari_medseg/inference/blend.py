@@ -6,7 +6,7 @@ memory as was allowed; the others wait in files. So memory grows neither with th
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
 
@@ -62,6 +62,20 @@ def as_background(block: Block) -> Block:
         block.logits.masked_fill_(untouched, -CERTAIN)
         block.logits[:1].masked_fill_(untouched, 0.0)
     return block
+
+
+@torch.inference_mode()
+def to_probabilities(block: Block) -> None:
+    """Turn the logits of a block into probabilities, in place, a plane at a time."""
+    for plane in () if block.logits is None else block.logits.unbind(1):
+        plane.copy_(plane.softmax(dim=0))
+
+
+def background(shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
+    """Return (class, z, y, x) logits that are certainly background."""
+    logits = torch.full(tuple(shape), -CERTAIN, device=device)
+    logits[0] = 0.0
+    return logits
 
 
 class Blender:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from napari_medseg.inference.blend import CERTAIN, Block, as_background
+from napari_medseg.inference.blend import CERTAIN, Block, as_background, background, to_probabilities
 from napari_medseg.inference.resample import Resampling
 from napari_medseg.inference.tiling import Box3, Shape3, TilePlan
 from napari_medseg.models import ModelSpec
@@ -181,24 +181,10 @@ class OtherGrid:
                 yield piece, values.clamp_(min=TINY).log_() if self._spec.interpolated == "probabilities" else values
 
 
-@torch.inference_mode()
-def to_probabilities(block: Block) -> None:
-    """Turn the logits of a block into probabilities, in place, a plane at a time."""
-    for plane in () if block.logits is None else block.logits.unbind(1):
-        plane.copy_(plane.softmax(dim=0))
-
-
 def pieces_of(box: Box3) -> Iterator[Box3]:
     """Yield boxes of at most `EDGE` voxels along each axis that cover a box."""
     lines = [[slice(a, min(a + EDGE, rows.stop)) for a in range(rows.start, rows.stop, EDGE)] for rows in box]
     yield from product(lines[0], lines[1], lines[2])
-
-
-def background(shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
-    """Return (class, z, y, x) logits that are certainly background."""
-    logits = torch.full(tuple(shape), -CERTAIN, device=device)
-    logits[0] = 0.0
-    return logits
 
 
 def halo_of(resampling: Resampling) -> Shape3:
