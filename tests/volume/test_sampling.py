@@ -11,6 +11,7 @@ from napari_medseg.volume.sampling import (
     consistent,
     finer,
     refined,
+    scaled,
 )
 
 ONE = AxisSampling(1)
@@ -67,3 +68,23 @@ def test_the_fine_grid_lies_in_the_same_place():
     assert fine.file_axes == grid.file_axes
     np.testing.assert_allclose(fine @ (-0.5, 0, -0.5), grid @ (-0.5, 0, -0.5), atol=1e-9)
     np.testing.assert_allclose(fine @ (23.5, 9, 23.5), grid @ (5.5, 9, 11.5), atol=1e-9)
+
+
+def test_what_cannot_be_negative_comes_near_the_slices_without_being_so():
+    truth = np.zeros((36, 10), np.float32)
+    truth[12:20] = 100
+    axes = [AxisSampling(3), ONE]
+    thick = coarser(truth, axes, (12, 10))
+    clipped = np.maximum(consistent(finer(thick, axes), thick, axes), 0)
+    done = scaled(clipped, thick, axes, 20, 0.0)
+
+    def missing(image):
+        return np.abs(coarser(image, axes, thick.shape) - thick).max()
+
+    assert done.min() == 0
+    assert missing(clipped) > 1
+    assert missing(done) < 0.3 * missing(clipped)
+    np.testing.assert_allclose(scaled(clipped, thick, axes, 20, 100.0), clipped, atol=0.01)
+    gaps = [AxisSampling(3, width=1, profile="box"), ONE]
+    kept = scaled(clipped, coarser(truth, gaps, thick.shape), gaps, 3, 0.0)
+    np.testing.assert_allclose(kept[::3], clipped[::3], atol=0.1)

@@ -199,6 +199,42 @@ def consistent(
     return fine
 
 
+def scaled(
+    fine: NDArray[np.float32], thick: NDArray[np.floating], axes: Sequence[AxisSampling], rounds: int, enough: float
+) -> NDArray[np.float32]:
+    """Return an image without negative values whose thick slices are nearer to the given ones (Richardson-Lucy).
+
+    Parameters
+    ----------
+    fine, thick : arrays of as many axes as `axes`
+        Image, and the slices that it should give; none of them negative.
+    axes : sequence of AxisSampling
+        How the slices arise.
+    rounds : int
+        Most times that every voxel is multiplied by what the slices over it lack.
+    enough : float
+        Root mean square of the difference at which it is good enough.
+    """
+    least = np.float32(NEGLIGIBLE) * max(float(np.max(thick)), float(np.finfo(np.float32).tiny))
+    backs = {}
+    for number, axis in enumerate(axes):
+        if axis.factor != 1:
+            matrix = averaging_matrix(thick.shape[number], fine.shape[number], axis)
+            backs[number] = (matrix / np.maximum(matrix.sum(axis=0), NEGLIGIBLE)).T
+    # Zeros would stay zeros.
+    fine = np.maximum(fine, least)
+    for _ in range(rounds):
+        found = coarser(fine, axes, thick.shape)
+        if np.sqrt(np.mean(np.square(found - thick, dtype=np.float64))) <= enough:
+            break
+        lacking = np.asarray(thick / np.maximum(found, least) - 1, np.float32)
+        for number, back in backs.items():
+            lacking = along(back, lacking, number)
+        # What lies in a gap between slices stays as it is.
+        fine = np.asarray(fine * (1 + lacking), np.float32)
+    return np.asarray(np.where(fine > least, fine, 0), np.float32)
+
+
 def refined(grid: Geometry, axes: Sequence[AxisSampling]) -> Geometry:
     """Return the fine grid of a coarse one: the same place in space, with more voxels.
 

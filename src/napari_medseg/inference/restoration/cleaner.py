@@ -1,6 +1,7 @@
 """Images with less noise, by a network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from napari_medseg.inference.restoration.applying import (
     ways,
 )
 from napari_medseg.inference.restoration.finer import axis_order
-from napari_medseg.inference.restoration.neighbours import with_neighbours
+from napari_medseg.inference.restoration.neighbours import looks_alike, orders_of, with_neighbours
 from napari_medseg.inference.restoration.options import CleanerOptions
 from napari_medseg.inference.restoration.restored import (
     Restoring,
@@ -78,7 +79,8 @@ def clean(
     if spec.dims == 3:
         answers = from_blocks(runner, scale.apply(stable), axis_order(spec.axcodes, volume), flips, views)
     else:
-        answers = _answers(runner, scale.apply(stable), spec.channels, flips, views)
+        orders = orders_of(turned=SubpixelOptions(**spec.options).turned and looks_alike(volume))
+        answers = _answers(runner, scale.apply(stable), (spec.channels, orders), flips, views)
     yield from followed(answers, "Cleaning", control)
     result = np.maximum(stabiliser.undo(scale.undo(views.mean)).reshape(whole.shape), floor_of(whole, volume))
     spread = (views.spread() * scale.deviation).reshape(whole.shape) if views.count > 1 else None
@@ -92,15 +94,20 @@ def clean(
 
 
 def _answers(
-    runner: Runner, values: NDArray[np.float32], channels: int, flips: int, views: Views
+    runner: Runner,
+    values: NDArray[np.float32],
+    case: tuple[int, Sequence[tuple[int, int, int]]],
+    flips: int,
+    views: Views,
 ) -> Iterator[tuple[int, int]]:
-    step = max(1, TILE_VOXELS // (values.shape[1] * values.shape[2]))
-    total, done = flips * len(values), 0
-    for flip in FLIPS[:flips]:
-        add = views.begin((0, 1, 2))
-        turned = np.flip(values, flip)
-        for start in range(0, len(values), step):
-            part = slice(start, min(start + step, len(values)))
+    channels, orders = case
+    total, done = flips * sum(values.shape[order[0]] for order in orders), 0
+    for order, flip in product(orders, FLIPS[:flips]):
+        add = views.begin(order)
+        turned = np.flip(values.transpose(order), flip)
+        step = max(1, TILE_VOXELS // (turned.shape[1] * turned.shape[2]))
+        for start in range(0, len(turned), step):
+            part = slice(start, min(start + step, len(turned)))
             add(part, np.flip(runner(with_neighbours(turned, part, channels)), flip))
             done += part.stop - part.start
             yield done, total

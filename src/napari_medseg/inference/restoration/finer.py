@@ -24,12 +24,14 @@ from napari_medseg.progress import Control, Event, Finished, Note, Progress
 from napari_medseg.volume import Volume
 from napari_medseg.volume.noise import noise_level
 from napari_medseg.volume.plain import plain_values
-from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, spline_matrix
+from napari_medseg.volume.sampling import AxisSampling, along, coarser, consistent, refined, scaled, spline_matrix
 
 THICKER = 1.5
 """Ratio of spacings from which slices are across another axis than a network was made for."""
-ROUNDS = 3
-"""Times that agreement with the slices and the floor are sought in turn."""
+ROUNDS = 16
+"""Times at most that what lies above the floor is brought nearer to the slices."""
+ENOUGH = 0.2
+"""Share of the noise by which the slices may still differ."""
 
 
 def refine(
@@ -211,11 +213,12 @@ def held_to(
         See `floor_of`.
     """
     report = {"residual_before": rms(coarser(fine, axes, thick.shape) - thick)}
-    for _ in range(ROUNDS if enforce else 1):
-        fine = consistent(fine, thick, axes) if enforce else fine
-        if fine.min() >= floor:
-            break
-        fine = np.maximum(fine, np.float32(floor))
-    report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     report["noise"] = noise_level(thick)
+    fine = consistent(fine, thick, axes) if enforce else fine
+    if fine.min() < floor:
+        fine = np.maximum(fine - np.float32(floor), 0)
+        if enforce:
+            fine = scaled(fine, thick - np.float32(floor), axes, ROUNDS, ENOUGH * report["noise"])
+        fine += np.float32(floor)
+    report["residual"] = rms(coarser(fine, axes, thick.shape) - thick)
     return fine, report

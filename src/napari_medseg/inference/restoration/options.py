@@ -144,7 +144,8 @@ class OwnNoiseOptions(BaseModel):
     neighbours: Annotated[int, Field(ge=0, le=4)] = 1
     """Slices to each side that the network sees beside the one that it cleans."""
     views: Annotated[int, Field(ge=1, le=4)] | None = None
-    """Ways of mirroring that are averaged; None takes as many as there is time for."""
+    """Ways of mirroring that are averaged, in each of three orientations where voxels are nearly cubes; None takes as
+    many as there is time for."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     precision: Precision = "auto"

@@ -25,6 +25,8 @@ class SubpixelOptions(BaseModel):
     """Weight of what lies across a slice."""
     noise: Literal["gaussian", "rician", "poisson"] = "gaussian"
     """Of a network that cleans: the kind of noise, which the image's values are transformed for."""
+    turned: bool = False
+    """Of a network that cleans: whether it has seen planes in all three orientations of volumes, and is applied so."""
 
 
 @register(

@@ -27,6 +27,7 @@ from napari_medseg.inference.restoration.options import (
 from napari_medseg.inference.restoration.restored import Restored
 from napari_medseg.inference.restoration.sharper import sharpen
 from napari_medseg.io import read, write
+from napari_medseg.io.format import stem
 from napari_medseg.io.writing import check_target
 from napari_medseg.models import Bundle
 from napari_medseg.progress import Control, Event, Finished, Progress, throttle
@@ -210,8 +211,9 @@ def saved(restored: Restored, bundle: Bundle | None, out: Path, keep: Path | Non
     write(restored.image, out)
     spread = None
     if restored.spread is not None:
-        stem, dot, suffix = out.name.partition(".")
-        spread = write(restored.spread, out.with_name(f"{stem}-uncertainty{dot}{suffix or '.nii.gz'}"))
+        name = stem(out)
+        suffix = out.name.removeprefix(name) or ".nii.gz"
+        spread = write(restored.spread, out.with_name(f"{name}-uncertainty{suffix}"))
     kept = None if bundle is None or keep is None else bundle.save(keep).path
     return EnhancedFiles(out, spread, kept, restored.title, restored.image.derivation, restored.report)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from napari_medseg.errors import DataError
 from napari_medseg.inference.restoration.applying import EDGE
-from napari_medseg.inference.restoration.neighbours import with_neighbours
+from napari_medseg.inference.restoration.neighbours import orders_of, with_neighbours
 from napari_medseg.inference.restoration.restored import Scale
 from napari_medseg.models.spec import ModelSpec
 from napari_medseg.training.restoration.config import EnhancementConfig
@@ -62,21 +62,27 @@ class Noisy:
     def batch(self, step: int, share: int = 0) -> Batch:
         """Return the pairs of a step; with several processes, one's share of them."""
         sizes = np.array([image.values.size for image in self.images], np.float64)
-        pairs = [self._pair(sizes / sizes.sum(), random) for random in generators(self.seed, step, share, self.size)]
-        inputs, targets, weights = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        count = self.size if self.hide else max(1, self.size // 2)
+        pairs = [self._pairs(sizes / sizes.sum(), random) for random in generators(self.seed, step, share, count)]
+        inputs, targets, weights = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         return Batch(inputs, targets, weights if self.hide else None)
 
-    def _pair(
+    def _pairs(
         self, chances: NDArray[np.float64], random: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return input, target and weights of one patch."""
+        """Return inputs, targets and weights of one patch: one of each, or two for one noise and its opposite.
+
+        What the noise in their targets does to the network is then nearly opposite, too, and falls out of the mean.
+        """
         image = self.images[random.choice(len(self.images), p=chances)]
         clean, middle = image.apply(self._cut(image.values, random)), self.channels // 2
         if self.hide:
-            return _hidden(clean, middle, random)
-        noise = np.float32(image.level) * random.standard_normal(clean.shape, np.float32)
-        target = (clean - noise / ADDED)[middle : middle + 1, EDGE:-EDGE, EDGE:-EDGE]
-        return clean + ADDED * noise, target, np.ones_like(target)
+            seen, target, weights = _hidden(clean, middle, random)
+            return seen[None], target[None], weights[None]
+        drawn = np.float32(image.level) * random.standard_normal(clean.shape, np.float32)
+        noise: NDArray[np.float32] = np.stack([drawn, -drawn])
+        targets = (clean - noise / np.float32(ADDED))[:, middle : middle + 1, EDGE:-EDGE, EDGE:-EDGE]
+        return clean + np.float32(ADDED) * noise, targets, np.ones_like(targets)
 
     def _cut(self, image: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
         number = int(random.integers(len(image)))
@@ -110,13 +116,15 @@ def noisy_pairs(spec: ModelSpec, config: EnhancementConfig, images: list[Image])
     DataError
         If no image is large enough.
     """
-    found = []
+    found: list[Slices] = []
     for image in images:
         values = image.values if image.values.ndim == 3 else image.values[None]
         if min(values.shape[1:]) < LEAST:
             continue
         stabiliser = stabiliser_for(values, config.noise, config.level)
-        found.append(Slices(values, stabiliser, Scale.of(stabiliser.apply(values))))
+        scale = Scale.of(stabiliser.apply(values))
+        orders = orders_of(turned=bool(spec.options.get("turned")))
+        found.extend(Slices(values.transpose(order), stabiliser, scale) for order in orders)
     if not found:
         raise DataError(f"The images have slices of fewer than {LEAST} pixels.", "Choose larger images.")
     rows, columns = (

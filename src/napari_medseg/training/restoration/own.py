@@ -165,7 +165,10 @@ def planes_of(volume: Volume, thick: int, axis: AxisSampling, seed: int) -> Fine
     planes = in_plane(values, thick, _steps(volume, thick, whole.factor))
     large = [image for image in planes if min(image.shape[1] // whole_factor(whole), image.shape[2]) >= LEAST]
     if not large:
-        raise DataError(f"{volume.name}: its slices of {values.shape} voxels are too small to learn from.")
+        raise DataError(
+            f"{volume.name} of {' x '.join(map(str, values.shape))} voxels is too small to learn from.",
+            "Choose a larger volume, a smaller factor, or a model.",
+        )
     examples = tuple(degraded(image, sides, scale) for image in large)
     room = [min(example.thick.shape[side] for example in examples) for side in (1, 2)]
     return Fine(examples, sides, (min(PATCH[0], room[0]), min(PATCH[1], room[1])), PATCHES, seed)

@@ -7,6 +7,7 @@ import torch
 
 from napari_medseg.device import choose
 from napari_medseg.inference.restoration.cleaner import clean
+from napari_medseg.inference.restoration.neighbours import looks_alike, orders_of
 from napari_medseg.inference.restoration.options import CleanerOptions, OwnNoiseOptions
 from napari_medseg.inference.restoration.restored import Restored
 from napari_medseg.models import Bundle, build
@@ -69,12 +70,15 @@ def clean_own(
         seed=options.seed,
     )
     spec = spec_for("own noise", volume, config)
+    turned = looks_alike(volume)
+    spec = spec.model_copy(update={"options": {**spec.options, "turned": turned}})
     pairs = noisy_pairs(spec, config, [Image(values, "")])
     torch.manual_seed(options.seed)
     learner, state = Learner(build(spec), config, choose(options.device), squared=True), Standing()
     each, shown = learner.calibrate(pairs), options_to_clean(options)
     if options.minutes is not None:
-        apply_seconds = each * values.size / (pairs.size * float(np.prod(pairs.patch)))
+        orders = len(orders_of(turned=turned))
+        apply_seconds = orders * each * values.size / (pairs.size * float(np.prod(pairs.patch)))
         budget = 60 * options.minutes
         fitting = [count for count in (4, 2, 1) if count * apply_seconds <= APPLY_SHARE * budget]
         views = options.views or (fitting or [1])[0]

@@ -132,6 +132,7 @@ class EnhanceSetup(QWidget):
 
     def _show_way(self, _index: int = 0) -> None:
         if self._form is not None:
+            self._form.native.hide()
             self._form.native.deleteLater()
         self.about.setText(self.way.about)
         self.way_choice.setToolTip(self.way.about)
