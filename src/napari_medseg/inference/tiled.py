@@ -1,7 +1,9 @@
 """A network over a whole image, tile by tile, within the memory there is."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.device import release_memory
-from napari_medseg.heap import kept_memory
+from napari_medseg.heap import LARGEST_KEPT, kept_memory
 from napari_medseg.inference.blend import Blender, Block
 from napari_medseg.inference.decode import Decoder
 from napari_medseg.inference.feed import tiles_for
@@ -121,7 +123,7 @@ def compute(image: Image, control: Control) -> Generator[Event, None, Computed]:
     room = Room(tile_of(image.spec))
     while True:
         try:
-            with kept_memory():
+            with kept_memory() if _is_small(room.tile, image.spec) else nullcontext():
                 return (yield from _attempt(image, room, control))
         except (RuntimeError, MemoryError, TileTooLarge) as error:
             if not (isinstance(error, TileTooLarge) or is_out_of_memory(error)):
@@ -138,6 +140,11 @@ def compute(image: Image, control: Control) -> Generator[Event, None, Computed]:
         size = " x ".join(str(n) for n in room.tile if n > 1)
         where = ", adding them up on the CPU" if room.sums_on_cpu else ""
         yield Note(f"Memory ran short on {device}; starting again with tiles of {size} voxels{where}.", "warning")
+
+
+def _is_small(tile: Shape3, spec: ModelSpec) -> bool:
+    """Return whether the logits of a tile leave room for memory that is kept; larger ones take what there is."""
+    return 4 * spec.outputs * math.prod(tile) <= LARGEST_KEPT
 
 
 def _less(room: Room, spec: ModelSpec, device: torch.device, sums: bool) -> Room | None:
