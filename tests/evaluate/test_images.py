@@ -46,3 +46,14 @@ def test_an_image_against_the_truth_on_another_order_of_axes(tmp_path, capsys):
     assert found["a"]["voxels"] == truth.size
     assert run(["evaluate", "enhancement", *folders]) == 0
     assert "20.00" in capsys.readouterr().out
+
+
+def test_what_is_no_number_does_not_count():
+    truth = np.random.default_rng(0).uniform(0, 100, (12, 14, 16)).astype(np.float32)
+    truth[0, 0, :2] = 0, 100
+    found = truth + 10
+    found[:2, :3, 4:], truth[-1, -1, -4:] = np.nan, np.nan
+    scores = score_image(Volume(found, None), Volume(truth, None, name="right"))
+    assert scores.voxels == truth.size - 2 * 3 * 12 - 4
+    assert 20 < scores.psnr < 20.3
+    assert psnr(found[3:-1], found[3:-1]) == np.inf

@@ -15,6 +15,7 @@ from napari_medseg.io.named import by_stem
 from napari_medseg.io.orientation import onto_grid
 from napari_medseg.volume import Volume
 from napari_medseg.volume.grey import as_grey
+from napari_medseg.volume.plain import plain_values
 
 SPREAD = "-uncertainty"
 """End of the names of maps of uncertainty, which lie beside the images that they are about."""
@@ -65,9 +66,11 @@ def score_image(image: Volume, truth: Volume) -> ImageScores:
     moved = onto_grid(truth, image.geometry) if both and image.geometry is not None else truth
     if moved is None or moved.spatial_shape != image.spatial_shape:
         raise DataError(f"{truth.name} has other voxels than {image.name}.", "Compare images of one grid.")
-    right = _float(np.asarray(moved.data))
-    scores = compare(_float(np.asarray(image.data)), right)
-    return ImageScores(truth.name, **scores, voxels=right.size, low=float(right.min()), high=float(right.max()))
+    right, known = plain_values(moved), np.isfinite(np.asarray(image.data)) & np.isfinite(np.asarray(moved.data))
+    # Where one of them is no number there is nothing to compare.
+    scores = compare(np.where(known, plain_values(image), right), right)
+    voxels = int(np.count_nonzero(known))
+    return ImageScores(truth.name, **scores, voxels=voxels, low=float(right.min()), high=float(right.max()))
 
 
 def image_pairs(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
@@ -94,7 +97,7 @@ def image_pairs(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
 
 
 def psnr(image: NDArray[np.floating], truth: NDArray[np.floating], peak: float | None = None) -> float:
-    """Return the peak signal-to-noise ratio in dB.
+    """Return the peak signal-to-noise ratio in dB; infinite for images that are alike.
 
     Parameters
     ----------
@@ -103,7 +106,8 @@ def psnr(image: NDArray[np.floating], truth: NDArray[np.floating], peak: float |
     peak : float, optional
         Range of values; None takes that of `truth`.
     """
-    return float(peak_signal_noise_ratio(_float(truth), _float(image), data_range=peak or _range(truth)))
+    with np.errstate(divide="ignore"):
+        return float(peak_signal_noise_ratio(_float(truth), _float(image), data_range=peak or _range(truth)))
 
 
 def ssim(image: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
