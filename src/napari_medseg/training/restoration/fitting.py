@@ -111,8 +111,16 @@ def fit(
         timed.append(took)
         if config.minutes is not None and (len(timed) == TIMED or state.step % CHECK_EVERY == 0):
             _plan(state, config, timed)
-        yield Step(state.step, state.planned or config.steps, loss, rate, state.seconds)
+        yield Step(state.step, _expected(state, config), loss, rate, state.seconds)
         yield from after(loss)
+
+
+def _expected(state: Standing, config: RestorationConfig) -> int:
+    """Return how many steps there will be, as far as is known."""
+    if state.planned is not None or config.minutes is None:
+        return state.planned or config.steps
+    fitting = RESERVE * config.minutes * 60 * state.step / max(state.seconds, 1e-9)
+    return min(config.steps, max(state.step + 1, int(fitting)))
 
 
 def _listen(control: Control, state: Standing) -> None:
