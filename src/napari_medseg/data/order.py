@@ -53,4 +53,4 @@ def _centres(target: NDArray[np.int16], classes: int) -> NDArray[np.float64]:
     counts = np.bincount(index, minlength=classes - 1).astype(float)
     counts[counts == 0] = np.nan
     sums = [np.bincount(index, place, classes - 1) for place in np.unravel_index(voxels, target.shape)]
-    return np.stack(sums, axis=1) / counts[:, None]
+    return np.asarray(np.stack(sums, axis=1) / counts[:, None], np.float64)
