@@ -91,6 +91,9 @@ def test_a_map_over_its_image_with_what_it_is_worth(models, image, viewer, dock,
     assert ("torch" in sys.modules) == torch_before
 
     # Again, with a region of another model's; the first map stays, one of the same name would be replaced.
+    thick = image.data.copy()
+    thick[:, 6:14, 18:26] = 1.0
+    image.data = thick
     choose(explain.model, "finder")
     choose(explain.setup.method_choice, "Occlusion")
     viewer.dims.set_point(0, image.data_to_world((1, 0, 0))[0])
