@@ -1,4 +1,4 @@
-"""How fast is learnt at a step, from which images, and what tells the time."""
+"""How fast is learnt at a step, and from which images."""
 
 import math
 from functools import lru_cache

@@ -150,6 +150,7 @@ class Share:
     @classmethod
     def of(cls, images: int, voxels: int) -> "Share":
         """Return what falls to each of so many images, if so many painted voxels are enough in all."""
+        images = max(1, images)
         return cls(max(LEAST_VOXELS, voxels // images), max(LEAST_CELLS, ALL_CELLS // images))
 
 

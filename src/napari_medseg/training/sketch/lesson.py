@@ -47,7 +47,7 @@ def prepare_lesson(images: Sequence[FeatureCache], targets: Sequence[NDArray[np.
         If nothing is painted.
     """
     rows, classes, pool = [], [], []
-    share = Share.of(max(1, sum(bool((target != UNLABELLED).any()) for target in targets)), MOST_STROKES)
+    share = Share.of(sum(int(target.max()) > UNLABELLED for target in targets), MOST_STROKES)
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
         voxels = np.argwhere(target != UNLABELLED)
         if not len(voxels):

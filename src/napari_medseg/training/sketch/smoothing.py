@@ -75,7 +75,7 @@ def choose_smoothing(
     """
     rng = np.random.default_rng([seed, 1])
     pairs = [(image, target) for image, target in zip(images, targets, strict=True) if (target >= 0).any()]
-    share = Share.of(max(1, len(pairs)), MOST_STROKES)
+    share = Share.of(len(pairs), MOST_STROKES)
     painted = [_painted(image, target, share, rng) for image, target in pairs]
     strokes = np.zeros(outputs, int)
     for each in painted:
