@@ -140,7 +140,7 @@ def predict_labels(scene: Scene, precision: str, batch_size: int | None = None) 
 def cut_tiles(scene: Scene, count: int) -> torch.Tensor:
     """Return some tiles of the phantom."""
     grid = to_model_grid(scene.volume, scene.spec)
-    plan = plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP)
+    plan = plan_tiles(grid.shape, tile_of(scene.spec, grid.shape), OVERLAP)
     starts = [plan.starts[k % len(plan.starts)] for k in range(count)]
     return cut(grid.read, plan, starts)
 
@@ -235,7 +235,7 @@ def check_feed(scene: Scene, report: Report) -> None:
 def check_recipe(scene: Scene, report: Report) -> None:
     """Measure the ways of computing on the device."""
     grid, device = to_model_grid(scene.volume, scene.spec), torch.device(scene.device)
-    plan = plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP)
+    plan = plan_tiles(grid.shape, tile_of(scene.spec, grid.shape), OVERLAP)
     run = Runner(scene.bundle.network().to(device), device)
     job = Job(run, 10_000, lambda: cut(grid.read, plan, plan.starts[:1]), math.prod(plan.tile), 1)
     found = Measurement(job, PredictOptions(precision="auto"), Recipe()).best()
@@ -247,7 +247,7 @@ def check_throughput(scene: Scene, report: Report, goal: float = 1.25) -> None:
     device, size = torch.device(scene.device), tiles_at_once(scene.spec)
     run = Runner(scene.bundle.network().to(device), device, "auto")
     grid = to_model_grid(scene.volume, scene.spec)
-    count = len(plan_tiles(grid.shape, tile_of(scene.spec), OVERLAP).starts)
+    count = len(plan_tiles(grid.shape, tile_of(scene.spec, grid.shape), OVERLAP).starts)
     tiles = cut_tiles(scene, size).to(device)
     bound = seconds_of(lambda: run(tiles), device) * count / size
     took = seconds_of(lambda: predict_labels(scene, "auto"), device, repeats=3)

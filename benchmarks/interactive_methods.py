@@ -212,6 +212,6 @@ class Ours:
     def predict(self) -> Labels:
         """Predict with the model that the last run kept."""
         assert self._bundle is not None
-        *_, last = predict(self._image, Bundle.load(self._bundle), PredictOptions(overlap=0.25))
+        *_, last = predict(self._image, Bundle.load(self._bundle), PredictOptions())
         assert isinstance(last, Finished)
         return np.asarray(last.result.label_map.labels)

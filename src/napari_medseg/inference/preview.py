@@ -120,7 +120,7 @@ def _grid_logits(
 ) -> torch.Tensor:
     """Return the (class, z, y, x) logits of a place on the grid, with one voxel across it."""
     across, position = place
-    tile = tile_of(spec)
+    tile = tile_of(spec, grid.shape)
     size, depth = grid.shape[across], tile[across]
     start = min(max(position - depth // 2, 0), max(size - depth, 0))
     thick = slice(start, start + min(depth, size))

@@ -26,6 +26,7 @@ from napari_medseg.inference.tiling import Shape3, TilePlan, TilingRule, cut, on
 from napari_medseg.inference.unblock import Part, SameGrid, ToImageGrid, halo_of
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import tiles_at_once
+from napari_medseg.models.design import SKETCH
 from napari_medseg.models.registry import edge_divisor
 from napari_medseg.prediction import Output
 from napari_medseg.progress import Control, Event, Note, Progress, with_time_left
@@ -120,7 +121,7 @@ def compute(image: Image, control: Control) -> Generator[Event, None, Computed]:
     DeviceError
         If there is not enough memory for the smallest tile.
     """
-    room = Room(tile_of(image.spec))
+    room = Room(tile_of(image.spec, image.grid.shape))
     while True:
         try:
             with kept_memory() if _is_small(room.tile, image.spec) else nullcontext():
@@ -244,7 +245,12 @@ def _blender(image: Image, plan: TilePlan, device: torch.device, on_cpu: bool) -
     return Blender(plan, classes, torch.device("cpu") if on_cpu else device, image.rule, halo=halo)
 
 
-def tile_of(spec: ModelSpec) -> Shape3:
-    """Return the (z, y, x) voxels of a tile; z is 1 for a network that takes planes."""
+def tile_of(spec: ModelSpec, shape: Shape3) -> Shape3:
+    """Return the (z, y, x) voxels of a tile on a volume; z is 1 for a network that takes planes.
+
+    That of a sketch is not larger than the volume: it would take the padding for a part of the image.
+    """
     z, y, x = (1, *spec.patch_size)[-3:]
+    if spec.architecture == SKETCH:
+        z, y, x = (min(edge, size) for edge, size in zip((z, y, x), shape, strict=True))
     return z, y, x

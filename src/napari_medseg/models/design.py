@@ -10,9 +10,13 @@ from napari_medseg.models.spec import BACKGROUND, Intensity, ModelSpec
 from napari_medseg.volume import LabelClass, Volume
 
 FEATURES = {"small": 8, "medium": 16, "large": 32}
+SKETCH = "sketch"
+"""Name of the architecture of the pixel classifier."""
 SKETCH_VOXELS_3D, SKETCH_PIXELS_2D = 128**3, 512**2
-PATCH_VOXELS_3D = {"sketch": SKETCH_VOXELS_3D, "small": 32**3, "medium": 64**3, "large": 96**3}
-PATCH_PIXELS_2D = {"sketch": SKETCH_PIXELS_2D, "small": 96**2, "medium": 192**2, "large": 320**2}
+SKETCH_CONTEXT = (3.5, 7.0, 14.0)
+"""Standard deviations of the filters by which a sketch knows where in the image a voxel is, in shortest voxel edges."""
+PATCH_VOXELS_3D = {"small": 32**3, "medium": 64**3, "large": 96**3}
+PATCH_PIXELS_2D = {"small": 96**2, "medium": 192**2, "large": 320**2}
 THICK_SLICES = 3.0
 """From this ratio of the coarsest to the finest voxel edge on, the coarsest axis becomes the network's first."""
 HOUNSFIELD = Intensity(kind="window", low=-1000.0, high=1000.0)
@@ -62,23 +66,38 @@ def design_spec(
     dims = 2 if len(image.spatial_shape) == 2 else design.dims
     axcodes = _axcodes(image)
     shape, spacing = _grid(image, axcodes)
-    budget = (PATCH_PIXELS_2D if dims == 2 else PATCH_VOXELS_3D)[design.size]
     foreground = sorted((c for c in classes if c.value), key=lambda c: c.value)
-    options: dict[str, Any] = {"spacing": list(spacing[-dims:])}
-    if design.size != "sketch":
-        options |= {"features": FEATURES[design.size], "norm": "batch"}
+    size = sketch_parts(shape[-dims:], spacing[-dims:])
+    if design.size != SKETCH:
+        budget = (PATCH_PIXELS_2D if dims == 2 else PATCH_VOXELS_3D)[design.size]
+        size = {
+            "architecture": "dynunet",
+            "options": {"spacing": list(spacing[-dims:]), "features": FEATURES[design.size], "norm": "batch"},
+            "patch_size": propose_patch(shape[-dims:], spacing[-dims:], budget),
+        }
     return ModelSpec(
         name=name,
-        architecture="sketch" if design.size == "sketch" else "dynunet",
-        options=options,
+        **size,
         dims=dims,
         channels=channels,
         classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),
         axcodes=axcodes,
-        intensity=_intensity(image, None if design.size == "sketch" else intensity),
-        patch_size=propose_patch(shape[-dims:], spacing[-dims:], budget),
+        intensity=_intensity(image, None if design.size == SKETCH else intensity),
         modality=image.modality,
     )
+
+
+def sketch_parts(shape: Sequence[int], spacing: Sequence[float]) -> dict[str, Any]:
+    """Return what makes a specification one of a new pixel classifier, for images of a shape and of voxels in mm.
+
+    Its patch is not larger than the image, as what lies beyond the border would be taken for context.
+    """
+    patch = propose_patch(shape, spacing, SKETCH_PIXELS_2D if len(shape) == 2 else SKETCH_VOXELS_3D)
+    return {
+        "architecture": SKETCH,
+        "options": {"spacing": list(spacing), "context": list(SKETCH_CONTEXT)},
+        "patch_size": tuple(min(edge, size) for edge, size in zip(patch, shape, strict=True)),
+    }
 
 
 def _intensity(image: Volume, found: Intensity | None) -> Intensity:

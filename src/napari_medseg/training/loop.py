@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from napari_medseg import processes
 from napari_medseg.errors import Cancelled, ConfigError
+from napari_medseg.models.design import SKETCH
 from napari_medseg.progress import Control, Event, Finished
 from napari_medseg.training.classification.loop import train_classification
 from napari_medseg.training.comparing import compare
@@ -17,7 +18,7 @@ from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled, teacher_weight
 from napari_medseg.training.shrink import shrink
-from napari_medseg.training.sketch.opening import ARCHITECTURE, train_sketch
+from napari_medseg.training.sketch.opening import train_sketch
 from napari_medseg.training.together import own_folder
 from napari_medseg.training.tracking import Tracked
 
@@ -42,7 +43,7 @@ def _judged(run: RunFolder, control: Control, events: Iterator[Event]) -> Iterat
 
 
 def _events(run: RunFolder, control: Control, resume: bool, live: bool) -> Iterator[Event]:
-    sketches = run.task == "segmentation" and run.load().spec.architecture == ARCHITECTURE
+    sketches = run.task == "segmentation" and run.load().spec.architecture == SKETCH
     if sketches and processes.count() > 1:
         raise ConfigError("Only networks are trained by several processes.", "Start one without torchrun.")
     if run.task == "classification":

@@ -77,7 +77,7 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     start = None if config.init is None else Bundle.load(config.init)
     fresh = None if start is None else fresh_parameters(spec, start.spec)
     learner = Learner(spec, task, train, device, fresh)
-    state = State.start(train, tile_of(spec))
+    state = State.start(train, tile_of(spec, cases[0].grid.shape))
     if resume:
         state, weights = load_checkpoint(run.last)
         learner.load_state_dict(weights)

@@ -15,6 +15,7 @@ from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.prepare import training_data_hash
 from napari_medseg.training.run import TrainResult
 from napari_medseg.training.session import Session
+from napari_medseg.training.sketch.fit import sketch_bundle
 from napari_medseg.training.validation import Score
 
 BOTH = "Mean of the probabilities of a network and of the pixel classifier that taught it."
@@ -87,7 +88,7 @@ def _bundle(session: Session, who: Winner, weights: dict[str, torch.Tensor], met
     if who == "network" or session.teaching is None:
         return network
     session.teaching.relearn(session.cases, session.config.seed, fresh=True)
-    sketch = Bundle.create(session.teaching.spec.model_copy(update=seen), session.teaching.network.state_dict())
+    sketch = sketch_bundle(session.teaching.spec.model_copy(update=seen), session.teaching.network)
     if who == "sketch":
         return sketch
     both = ensemble(session.spec.name, [network, sketch])

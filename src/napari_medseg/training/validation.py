@@ -218,7 +218,7 @@ def _merged(parts: Sequence[Overlaps]) -> Overlaps:
 
 
 def _plan(case: LoadedCase, spec: ModelSpec) -> TilePlan:
-    return plan_tiles(case.grid.shape, tile_of(spec), OVERLAP)
+    return plan_tiles(case.grid.shape, tile_of(spec, case.grid.shape), OVERLAP)
 
 
 def _choose_tiles(

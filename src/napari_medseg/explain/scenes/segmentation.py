@@ -75,7 +75,7 @@ def segmentation_scene(
     marked = _on_grid(own, grid)
     if not marked.any():
         raise DataError("The region lies between the voxels of the model's grid.", "Mark a larger region.")
-    plan = plan_tiles(grid.shape, tile_of(spec), 0.0)
+    plan = plan_tiles(grid.shape, tile_of(spec, grid.shape), 0.0)
     padded = np.pad(marked, plan.padding)
     tiles = _tiles(padded, plan.tile)
     low = [min(tile.box[axis][0] for tile in tiles) for axis in range(3)]

@@ -6,6 +6,7 @@ contrast); see Berg et al., ilastik: interactive machine learning for (bio)image
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,9 +25,53 @@ COARSEN_FROM = 3.5
 Box = Sequence[slice]
 
 
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """Images, and the same on coarser voxels, computed when they are first looked at and kept.
+
+    Parameters
+    ----------
+    images : (batch, channel, [z,] y, x) float32 tensor
+        Any intensities.
+    device : torch.device
+        Where to compute with parts of them; None for where they are.
+    """
+
+    images: torch.Tensor
+    device: torch.device | None = None
+    _batch: slice | None = None
+    _coarser: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Voxels along the spatial axes."""
+        return self.images.shape[2:]
+
+    def only(self, batch: slice) -> "Pyramid":
+        """Return some of the images, which share what is kept."""
+        return replace(self, _batch=batch)
+
+    def part(self, box: Box, factors: Sequence[int]) -> torch.Tensor:
+        """Return (image and channel, 1, ...) values of a box on voxels that are `factors` times as large.
+
+        The box counts in voxels of the images and begins at whole large ones.
+        """
+        key = tuple(factors)
+        if key not in self._coarser:
+            self._coarser[key] = _coarsen(self.images, key)
+        inside = tuple(slice(part.start // n, -(-part.stop // n)) for part, n in zip(box, key, strict=True))
+        found = self._coarser[key][(self._batch or slice(None), slice(None), *inside)].to(self.device)
+        return found.reshape(-1, 1, *found.shape[2:])
+
+
 def feature_count(dims: int, channels: int, scales: int) -> int:
     """Return the number of features per voxel: each channel, and per scale and channel three and one per axis."""
     return channels * (1 + scales * (3 + dims))
+
+
+def context_count(dims: int, channels: int, scales: int) -> int:
+    """Return the number of features of `context_bank` per voxel."""
+    return channels * ((scales + 1) * dims + 3) if scales else 0
 
 
 def reach(scales: Sequence[float], edges: Sequence[float]) -> tuple[int, ...]:
@@ -43,7 +88,7 @@ def reach(scales: Sequence[float], edges: Sequence[float]) -> tuple[int, ...]:
 
 
 def filter_bank(
-    image: torch.Tensor, scales: Sequence[float], edges: Sequence[float], inner: Box | None = None
+    pyramid: Pyramid, scales: Sequence[float], edges: Sequence[float], inner: Box | None = None
 ) -> torch.Tensor:
     """Return what a pixel classifier sees of each voxel.
 
@@ -51,14 +96,14 @@ def filter_bank(
 
     Parameters
     ----------
-    image : (batch, channel, [z,] y, x) float32 tensor
-        Any intensities.
+    pyramid : Pyramid
+        Images.
     scales : sequence of float
         Standard deviations, in units of the shortest voxel edge.
     edges : sequence of float
         Voxel edges along each spatial axis, in the same units.
     inner : sequence of slice, optional
-        The part of the image to return features of; all of it if None. The rest is looked at as far as it matters.
+        The part of the images to return features of; all of it if None. The rest is looked at as far as it matters.
 
     Returns
     -------
@@ -66,17 +111,32 @@ def filter_bank(
         Per channel: intensity; per scale the smoothed intensity, its gradient's magnitude, the standard deviation
         around the voxel, and the Hessian's eigenvalues, largest first.
     """
-    shape = image.shape[2:]
-    box = [
-        slice(*part.indices(size)[:2]) for part, size in zip(inner or [slice(None)] * len(shape), shape, strict=True)
-    ]
-    batch, channels = image.shape[:2]
-    planes = image.reshape(batch * channels, 1, *shape)
-    features = [_part(planes, box)]
+    box = _whole(pyramid, inner)
+    features = [pyramid.part(box, (1,) * len(box))]
     for scale in scales:
-        features += _at_scale(planes, scale, edges, box)
-    stacked = torch.cat(features, dim=1)
-    return stacked.reshape(batch, channels * stacked.shape[1], *stacked.shape[2:])
+        features += _at_scale(pyramid, scale, edges, box)
+    return _per_image(features, pyramid)
+
+
+def context_bank(
+    pyramid: Pyramid, scales: Sequence[float], edges: Sequence[float], inner: Box | None = None
+) -> torch.Tensor:
+    """Return what the wide surroundings of each voxel look like, and to which side: left of the spine, below the skull.
+
+    Parameters
+    ----------
+    pyramid, scales, edges, inner
+        As of `filter_bank`.
+
+    Returns
+    -------
+    (batch, feature, [z,] y, x) float32 tensor
+        Per channel: per scale the slope of the smoothed intensity along each axis, with its sign; of the last scale
+        also what `filter_bank` gives of a scale.
+    """
+    box = _whole(pyramid, inner)
+    features = [slope for scale in scales for slope in _slopes_at_scale(pyramid, scale, edges, box)]
+    return _per_image([*features, *_at_scale(pyramid, scales[-1], edges, box)], pyramid)
 
 
 def smooth(image: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
@@ -105,19 +165,49 @@ def _factor(scale: float, edge: float) -> int:
     return 2 ** max(0, math.ceil(math.log2(scale / edge / COARSEN_FROM + 1e-9))) if scale / edge >= COARSEN_FROM else 1
 
 
-def _at_scale(image: torch.Tensor, scale: float, edges: Sequence[float], box: Box) -> list[torch.Tensor]:
+def _whole(pyramid: Pyramid, inner: Box | None) -> list[slice]:
+    """Return the part that is asked for with both its ends."""
+    asked = inner or [slice(None)] * len(pyramid.shape)
+    return [slice(*part.indices(size)[:2]) for part, size in zip(asked, pyramid.shape, strict=True)]
+
+
+def _per_image(features: Sequence[torch.Tensor], pyramid: Pyramid) -> torch.Tensor:
+    stacked = torch.cat(list(features), dim=1)
+    channels = pyramid.images.shape[1]
+    return stacked.reshape(-1, channels * stacked.shape[1], *stacked.shape[2:])
+
+
+class _Smoothed:
+    """The surroundings of a box on voxels as coarse as a scale allows, smoothed."""
+
+    def __init__(self, pyramid: Pyramid, scale: float, edges: Sequence[float], box: Box) -> None:
+        outer, self._place = _surroundings(pyramid.shape, box, scale, edges)
+        self._factors = [min(_factor(scale, edge), size) for edge, size in zip(edges, pyramid.shape, strict=True)]
+        self.coarse = pyramid.part(outer, self._factors)
+        self.sigmas = [scale / edge / factor for edge, factor in zip(edges, self._factors, strict=True)]
+        self.mean = smooth(self.coarse, self.sigmas)
+        self.steps = [edge * factor for edge, factor in zip(edges, self._factors, strict=True)]
+
+    def slopes(self) -> list[torch.Tensor]:
+        """Return the derivative along each axis."""
+        return [_difference(self.mean, axis) / step for axis, step in enumerate(self.steps)]
+
+    def refined(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return features on the voxels of the box."""
+        return [_refine(feature, self._factors, self._place) for feature in features]
+
+
+def _at_scale(pyramid: Pyramid, scale: float, edges: Sequence[float], box: Box) -> list[torch.Tensor]:
     """Return the features of one scale inside a box, each (batch, 1, ...)."""
-    outer, place = _surroundings(image.shape[2:], box, scale, edges)
-    block = _part(image, outer)
-    factors = [min(_factor(scale, edge), size) for edge, size in zip(edges, block.shape[2:], strict=True)]
-    coarse = _coarsen(block, factors)
-    sigmas = [scale / edge / factor for edge, factor in zip(edges, factors, strict=True)]
-    mean = smooth(coarse, sigmas)
-    steps = [edge * factor for edge, factor in zip(edges, factors, strict=True)]
-    slopes = [_difference(mean, axis) / step for axis, step in enumerate(steps)]
-    magnitude = torch.sqrt(sum((slope.square() for slope in slopes), torch.zeros_like(mean)))
-    found = [mean, magnitude, _contrast(coarse, sigmas), *_curvatures(slopes, steps)]
-    return [_refine(feature, factors, place) for feature in found]
+    at = _Smoothed(pyramid, scale, edges, box)
+    slopes = at.slopes()
+    magnitude = torch.sqrt(sum((slope.square() for slope in slopes), torch.zeros_like(at.mean)))
+    return at.refined([at.mean, magnitude, _contrast(at.coarse, at.sigmas), *_curvatures(slopes, at.steps)])
+
+
+def _slopes_at_scale(pyramid: Pyramid, scale: float, edges: Sequence[float], box: Box) -> list[torch.Tensor]:
+    at = _Smoothed(pyramid, scale, edges, box)
+    return at.refined(at.slopes())
 
 
 def _part(image: torch.Tensor, box: Box) -> torch.Tensor:

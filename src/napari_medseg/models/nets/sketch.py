@@ -4,8 +4,17 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from napari_medseg.models.nets.filters import Box, feature_count, filter_bank, smooth
+from napari_medseg.models.nets.filters import (
+    Box,
+    Pyramid,
+    context_bank,
+    context_count,
+    feature_count,
+    filter_bank,
+    smooth,
+)
 
 VOXELS_AT_ONCE = 8192
 """So many voxels at a time: their encoded features stay in the processor's cache."""
@@ -29,6 +38,8 @@ class SketchNetwork(nn.Module):
         Standard deviations of the filters, in units of the shortest voxel edge.
     edges : sequence of float
         Voxel edges per axis, in the same units.
+    context : sequence of float
+        Standard deviations of the filters that tell where in the image a voxel is; none for surroundings alone.
     bins : int
         Pieces of the encoding of a feature.
     hidden : int
@@ -47,16 +58,23 @@ class SketchNetwork(nn.Module):
         edges: Sequence[float],
         bins: int,
         hidden: int,
+        context: Sequence[float] = (),
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.scales, self.edges, self.smoothing = tuple(scales), tuple(edges), smoothing
-        features = feature_count(dims, in_channels, len(self.scales))
+        self.scales, self.edges, self.context, self.smoothing = tuple(scales), tuple(edges), tuple(context), smoothing
+        self.local = feature_count(dims, in_channels, len(self.scales))
+        self.wide = bool(self.context)
+        features = self.local + context_count(dims, in_channels, len(self.context))
         self.register_buffer("low", torch.zeros(features, bins))
         self.register_buffer("width", torch.ones(features, bins))
         self.first = nn.Linear(features * bins, hidden)
         self.last = nn.Linear(hidden, out_channels)
 
+    local: int
+    """Number of the features that come first and need no context."""
+    wide: bool
+    """Whether the context is looked at. Where it is not, its features are computed for the cache alone."""
     low: torch.Tensor
     """(feature, bin) where each piece of a feature's encoding begins."""
     width: torch.Tensor
@@ -64,12 +82,18 @@ class SketchNetwork(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (batch, class, ...) logits of a (batch, channel, ...) image."""
-        return self.classify(self.features(image))
+        return self.classify(self.features(Pyramid(image.float()), wide=self.wide))
 
-    def features(self, image: torch.Tensor, inner: Box | None = None) -> torch.Tensor:
-        """Return the (batch, feature, ...) filter responses; of the part `inner` alone, if it is given."""
-        with torch.autocast(image.device.type, enabled=False):
-            return filter_bank(image.float(), self.scales, self.edges, inner)
+    def features(self, images: Pyramid, inner: Box | None = None, wide: bool = True) -> torch.Tensor:
+        """Return the (batch, feature, ...) filter responses; of the part `inner` alone, if it is given.
+
+        Those that tell of the context come last; without `wide` there are none.
+        """
+        with torch.autocast(self.low.device.type, enabled=False):
+            found = filter_bank(images, self.scales, self.edges, inner)
+            if not wide or not self.context:
+                return found
+            return torch.cat([found, context_bank(images, self.context, self.edges, inner)], dim=1)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Return the (batch, class, ...) logits of (batch, feature, ...) responses, each helped by its neighbours."""
@@ -83,9 +107,25 @@ class SketchNetwork(nn.Module):
 
     def classify_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the (..., class) logits of (..., feature) responses, each voxel by itself."""
-        pieces = ((rows.unsqueeze(-1) - self.low) / self.width).clamp(0, 1)
-        logits: torch.Tensor = self.last(torch.relu(self.first(pieces.flatten(-2))))
+        seen = self.seen(rows)
+        used = seen.shape[-1]
+        pieces = ((seen.unsqueeze(-1) - self.low[:used]) / self.width[:used]).clamp(0, 1).flatten(-2)
+        hidden = functional.linear(pieces, self.first.weight[:, : pieces.shape[-1]], self.first.bias)
+        logits: torch.Tensor = self.last(torch.relu(hidden))
         return logits
+
+    def seen(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what is looked at of (..., feature) responses."""
+        return rows if self.wide else rows[..., : self.local]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the state of a network that gives the same, and has no context where this one looks at none."""
+        state = self.state_dict()
+        if not self.wide:
+            pieces = self.local * self.low.shape[1]
+            parts = {"low": self.low[: self.local], "width": self.width[: self.local]}
+            state |= parts | {"first.weight": state["first.weight"][:, :pieces]}
+        return {name: value.contiguous() for name, value in state.items()}
 
     def perceptron(self) -> Iterator[nn.Parameter]:
         """Yield what is learnt by gradients."""

@@ -18,6 +18,9 @@ class SketchOptions(BaseModel):
 
     scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.7, 1.0, 1.6, 3.5, 7.0)
     """Standard deviations of the filters, in units of the shortest voxel edge."""
+    context: tuple[Positive, ...] = ()
+    """Standard deviations of filters that tell where in the image a voxel is, in the same units; none for no context.
+    A model that was made before there were such filters names none."""
     spacing: tuple[Positive, ...] | None = None
     """Voxel edges of the network's grid in mm, one per dimension; None for voxels of equal edges."""
     bins: Annotated[int, Field(ge=1, le=64)] = 10
@@ -49,6 +52,7 @@ def sketch(spec: ModelSpec, options: SketchOptions) -> NetworkDef:
             "out_channels": len(spec.classes),
             "scales": list(options.scales),
             "edges": [edge / min(spacing) for edge in spacing],
+            "context": list(options.context),
             "bins": options.bins,
             "hidden": options.hidden,
             "smoothing": options.smoothing,

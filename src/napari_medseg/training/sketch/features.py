@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_medseg.models.nets.filters import Pyramid
 from napari_medseg.models.nets.sketch import SketchNetwork
 
 CUBE, SQUARE = (24, 24, 24), (1, 64, 64)
@@ -41,7 +42,8 @@ class FeatureCache:
         self, network: SketchNetwork, image: NDArray[np.float32], planar: bool, limit: int = LIMIT_BYTES
     ) -> None:
         self._network, self._planar, self._limit = network, planar, limit
-        self._image = torch.from_numpy(image)
+        pixels = torch.from_numpy(image)
+        self._images = Pyramid(pixels.transpose(0, 1) if planar else pixels[None], network.low.device)
         self._cells = SQUARE if planar else CUBE
         self._kept: OrderedDict[Box3Key, torch.Tensor] = OrderedDict()
         self._bytes = 0
@@ -49,8 +51,13 @@ class FeatureCache:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along (z, y, x)."""
-        _, z, y, x = self._image.shape
+        z, y, x = (len(self._images.images), *self._images.shape) if self._planar else self._images.shape
         return z, y, x
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Of (z, y, x) those along which slices can be told from their neighbours."""
+        return (0,) if self._planar else (0, 1, 2)
 
     def at(self, voxels: NDArray[np.integer]) -> torch.Tensor:
         """Return the (voxel, feature) float32 responses at (voxel, 3) indices (z, y, x), on the CPU."""
@@ -67,13 +74,13 @@ class FeatureCache:
             rows[torch.from_numpy(here)] = found
         return torch.empty(0, len(self._network.low)) if rows is None else rows
 
-    def box(self, box: Box3) -> torch.Tensor:
-        """Return the (feature, z, y, x) float16 responses of a part of the image, on the CPU."""
-        key = tuple((part.start, part.stop) for part in box)
+    def box(self, box: Box3, wide: bool = True) -> torch.Tensor:
+        """Return the (feature, z, y, x) float16 responses of a part of the image, on the CPU; see `compute`."""
+        key = wide, tuple((part.start, part.stop) for part in box)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        found = self.compute(box).to("cpu", torch.float16)
+        found = self.compute(box, wide).to("cpu", torch.float16)
         self._kept[key] = found
         self._bytes += found.nbytes
         while self._bytes > self._limit and len(self._kept) > 1:
@@ -126,16 +133,17 @@ class FeatureCache:
         return z, y, x
 
     @torch.inference_mode()
-    def compute(self, box: Box3) -> torch.Tensor:
-        """Return the (feature, z, y, x) float32 responses of a part of the image, on the network's device; not kept."""
-        device = self._network.low.device
+    def compute(self, box: Box3, wide: bool = True) -> torch.Tensor:
+        """Return the (feature, z, y, x) float32 responses of a part of the image, on the network's device; not kept.
+
+        With `wide` those of the context are among them.
+        """
         if not self._planar:
-            return self._network.features(self._image[None].to(device), box)[0]
-        planes = self._image[:, box[0]].transpose(0, 1).to(device)
-        return self._network.features(planes, box[1:]).transpose(0, 1)
+            return self._network.features(self._images, box, wide)[0]
+        return self._network.features(self._images.only(box[0]), box[1:], wide).transpose(0, 1)
 
 
-Box3Key = tuple[tuple[int, int], ...]
+Box3Key = tuple[bool, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_medseg.errors import DataError
+from napari_medseg.models import Bundle, ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.training.sketch.lesson import Lesson
 
@@ -99,8 +100,8 @@ def fit(network: SketchNetwork, lesson: Lesson, outputs: int, seed: int, fresh: 
     DataError
         If only one class was painted.
     """
-    teacher = Teacher(lesson.features, lesson.classes, outputs, seed)
-    rows = torch.cat([lesson.pool, lesson.features])
+    rows = network.seen(torch.cat([lesson.pool, lesson.features]))
+    teacher = Teacher(rows[len(lesson.pool) :], lesson.classes, outputs, seed)
     wanted = teacher(rows)
     weights = LEAST_WEIGHT - (wanted * wanted.clamp_min(1e-6).log()).sum(dim=1)
     painted = torch.from_numpy(1 / np.bincount(lesson.classes)[lesson.classes])
@@ -112,15 +113,23 @@ def fit(network: SketchNetwork, lesson: Lesson, outputs: int, seed: int, fresh: 
     return _distil(network, rows, wanted, weights, FIRST_STEPS if fresh else LATER_STEPS, seed)
 
 
+def sketch_bundle(spec: ModelSpec, network: SketchNetwork) -> Bundle:
+    """Return the model that a network has become, without what it does not look at."""
+    options = {**spec.options, "smoothing": network.smoothing}
+    if not network.wide:
+        options["context"] = []
+    return Bundle.create(spec.model_copy(update={"options": options}), network.weights())
+
+
 def _start(network: SketchNetwork, rows: torch.Tensor, seed: int) -> None:
     """Place the pieces of the encoding between quantiles, and draw the weights anew."""
-    bins = network.low.shape[1]
+    used, bins = rows.shape[1], network.low.shape[1]
     marks = torch.from_numpy(np.quantile(rows.numpy(), np.linspace(0, 1, bins + 1), axis=0).astype(np.float32).T)
     width = marks[:, 1:] - marks[:, :-1]
     # a feature that hardly varies would be divided by zero
     least = 1e-6 * (marks.abs().amax(dim=1, keepdim=True) + 1e-3)
-    network.low.copy_(marks[:, :-1])
-    network.width.copy_(torch.maximum(width, least))
+    network.low[:used] = marks[:, :-1]
+    network.width[:used] = torch.maximum(width, least)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network.first.reset_parameters()

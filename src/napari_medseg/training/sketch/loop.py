@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_medseg.data.split import HeldOut
 from napari_medseg.errors import Cancelled, DataError, MedsegError
-from napari_medseg.models import Bundle, ModelSpec
+from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.progress import Control, EpochEnd, Event, Finished, Note, Preview, Progress, Saved, Surveyed
 from napari_medseg.tasks import UNLABELLED, Task
@@ -24,16 +24,16 @@ from napari_medseg.training.messages import LookAround, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import caches
-from napari_medseg.training.sketch.fit import fit
+from napari_medseg.training.sketch.fit import fit, sketch_bundle
 from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.plane import answer_plane
 from napari_medseg.training.sketch.scoring import score_sketch
-from napari_medseg.training.sketch.smoothing import choose_smoothing
+from napari_medseg.training.sketch.tuning import Tuned, tune
 from napari_medseg.training.validation import Overlaps
 
 POLL_SECONDS = 0.02
 GROWTH = 1.25
-"""Of the painted voxels, after which the smoothing is chosen again."""
+"""Of the painted voxels, after which the network is tuned again."""
 
 
 @dataclass(eq=False)
@@ -62,14 +62,16 @@ class Sketching:
     _learnt: bool = False
     """Whether the network knows the strokes as they are now."""
     _settled: int = 0
-    """Painted voxels when the smoothing was chosen."""
+    """Painted voxels when the network was tuned."""
     _looked_at: int = 0
-    """The learning after which it was last asked whether to choose again."""
+    """The learning after which it was last asked whether to tune again."""
     _shown: tuple[ShowSlice, int] | None = None
 
     def __post_init__(self) -> None:
         self._watch = Stopwatch(clock_of(self.config.clock))
         planar = self.spec.dims == 2
+        # the first answer comes before it can be told what helps
+        Tuned().set(self.network)
         self._features = caches(self.network, [case.sample.image for case in self.cases], planar)
 
     @property
@@ -97,6 +99,8 @@ class Sketching:
         """Learn from the strokes as they are, if that was not done yet or has to begin anew."""
         if self._learnt and not fresh:
             return
+        if fresh:
+            self._tune()
         try:
             self._loss = self._fit(self.network, self._all(), fresh or not self.fits)
         except DataError as error:
@@ -104,19 +108,20 @@ class Sketching:
         else:
             self.fits += 1
             if fresh:
-                self._smooth()
                 self._validate()
             yield EpochEnd(self.fits, self._loss, self.dice, True, self.seconds)
         self._learnt = True
 
     def settle(self) -> Iterator[Event]:
-        """Once the strokes are a quarter more than at the last time, choose the smoothing again and validate."""
+        """Once the strokes are a quarter more than at the last time, tune the network again and validate."""
         if self._looked_at == self.fits:
             return
         self._looked_at = self.fits
         if self._painted() > GROWTH * self._settled:
             before, dice = self.network.smoothing, self.dice
-            self._smooth()
+            if self._tune():
+                self._loss = self._fit(self.network, self._all(), fresh=True)
+                self._shown = None
             self._validate()
             if self.network.smoothing != before:
                 self._shown = None
@@ -162,14 +167,9 @@ class Sketching:
 
     def save(self) -> Iterator[Event]:
         """Write the bundle."""
-        spec = self.spec.model_copy(
-            update={
-                "options": {**self.spec.options, "smoothing": self.network.smoothing},
-                "training_data": tuple(training_data_hash(case) for case in self.cases),
-                "metrics": self.measure().metrics,
-            }
-        )
-        Bundle.create(spec, self.network.state_dict()).save(self.run.bundle)
+        seen = {"training_data": tuple(training_data_hash(case) for case in self.cases)}
+        spec = self.spec.model_copy(update=seen | {"metrics": self.measure().metrics})
+        sketch_bundle(spec, self.network).save(self.run.bundle)
         save_labelled(self.run, self.cases)
         yield Saved("bundle", self.run.bundle, self.fits)
 
@@ -183,10 +183,11 @@ class Sketching:
         lesson = prepare_lesson(self._features, targets, self.config.seed)
         return fit(network, lesson, len(self.spec.classes), self.config.seed, fresh)
 
-    def _smooth(self) -> None:
-        outputs, network = len(self.spec.classes), self.network
-        network.smoothing = choose_smoothing(self._features, self._all(), outputs, network.edges, self.config.seed)
+    def _tune(self) -> bool:
+        """Return whether the network has to learn anew."""
+        tuned = tune(self.network, self._features, self._all(), len(self.spec.classes), self.config.seed)
         self._settled = self._painted()
+        return tuned.set(self.network)
 
     def _validate(self) -> None:
         """Score a twin that has not seen the held-out voxels; the model itself learns from all."""

@@ -17,9 +17,6 @@ from napari_medseg.training.sketch.loop import Sketching, sketch
 if TYPE_CHECKING:
     from napari_medseg.models.nets.sketch import SketchNetwork
 
-ARCHITECTURE = "sketch"
-"""Name of the architecture that is learnt this way."""
-
 
 def train_sketch(run: RunFolder, control: Control, live: bool) -> Iterator[Event]:
     """Learn the pixel classifier that a run's folder describes; see `napari_medseg.training.train`."""

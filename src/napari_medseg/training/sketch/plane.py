@@ -51,5 +51,5 @@ def plane_logits(
         return slice_logits(network, grid, spec, place)
     across, position = grid.placement.grid_slice(*place)
     z, y, x = (slice(position, position + 1) if k == across else slice(0, n) for k, n in enumerate(features.shape))
-    found = (features.box if keep else features.compute)((z, y, x))
+    found = (features.box if keep else features.compute)((z, y, x), network.wide)
     return network.classify(found.to(network.low.device, torch.float32)[None])[0].cpu()

@@ -20,8 +20,7 @@ from napari_medseg.device import choose
 from napari_medseg.errors import DataError
 from napari_medseg.inference.preprocess import ModelGrid
 from napari_medseg.models import ModelSpec
-from napari_medseg.models.design import SKETCH_PIXELS_2D, SKETCH_VOXELS_3D
-from napari_medseg.models.plan import propose_patch
+from napari_medseg.models.design import sketch_parts
 from napari_medseg.models.registry import build
 from napari_medseg.progress import Control, Event, Note, Progress
 from napari_medseg.tasks import UNLABELLED, Task
@@ -31,7 +30,7 @@ from napari_medseg.training.sketch.features import Box3, FeatureCache, caches
 from napari_medseg.training.sketch.fit import fit
 from napari_medseg.training.sketch.lesson import prepare_lesson
 from napari_medseg.training.sketch.scoring import held_out_probabilities, score_probabilities
-from napari_medseg.training.sketch.smoothing import choose_smoothing
+from napari_medseg.training.sketch.tuning import tune
 from napari_medseg.training.validation import Score
 
 if TYPE_CHECKING:
@@ -80,9 +79,7 @@ class Teaching:
 def sketch_spec(spec: ModelSpec, grid: ModelGrid) -> ModelSpec:
     """Return the pixel classifier for what another network is made for, on images like that of `grid`."""
     spacing = (1.0, 1.0, 1.0) if grid.geometry is None else grid.geometry.spacing
-    edges = list(spacing[-spec.dims :])
-    patch = propose_patch(grid.shape[-spec.dims :], edges, SKETCH_PIXELS_2D if spec.dims == 2 else SKETCH_VOXELS_3D)
-    return spec.model_copy(update={"architecture": "sketch", "options": {"spacing": edges}, "patch_size": patch})
+    return spec.model_copy(update=sketch_parts(grid.shape[-spec.dims :], spacing[-spec.dims :]))
 
 
 def teach(
@@ -126,12 +123,11 @@ def teach(
     targets = [held_out.training_target(case.sample) for case in cases]
     try:
         lesson = prepare_lesson(features, targets, config.seed)
+        tune(network, features, targets, len(spec.classes), config.seed).set(network)
         fit(network, lesson, len(spec.classes), config.seed, fresh=True)
-        network.smoothing = choose_smoothing(features, targets, len(spec.classes), network.edges, config.seed)
     except DataError as error:
         yield Note(f"No sketch: {error}")
         return None
-    own = own.model_copy(update={"options": {**own.options, "smoothing": network.smoothing}})
     answers = [np.full(target.shape, UNLABELLED, np.int16) for target in targets]
     enough = sum(int(np.count_nonzero(target != UNLABELLED)) for target in targets) >= ENOUGH_VOXELS
     blocks = [] if enough else _blocks(features, targets, spec.dims == 2, config.seed)
@@ -146,7 +142,7 @@ def teach(
 
 @torch.inference_mode()
 def _sure(network: "SketchNetwork", features: FeatureCache, box: Box3) -> NDArray[np.int16]:
-    logits = network.classify(features.compute(box)[None])[0]
+    logits = network.classify(features.compute(box, network.wide)[None])[0]
     best, classes = logits.float().softmax(dim=0).max(dim=0)
     taught = torch.where(best >= SURE, classes + TAUGHT, UNLABELLED)
     return taught.to("cpu", torch.int16).numpy()

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from napari_medseg.models.nets.filters import Pyramid
 from napari_medseg.models.nets.sketch import SketchNetwork
 from napari_medseg.tasks import UNLABELLED
 from napari_medseg.training.sketch.features import FeatureCache
-from napari_medseg.training.sketch.smoothing import CANDIDATES, choose_smoothing
+from napari_medseg.training.sketch.tuning import CANDIDATES, Tuned, tune
 
 
-def network(smoothing: float = 0.0, dims: int = 3) -> SketchNetwork:
+def network(smoothing: float = 0.0, dims: int = 3, context: tuple[float, ...] = ()) -> SketchNetwork:
     return SketchNetwork(
         dims=dims,
         in_channels=1,
@@ -20,6 +22,7 @@ def network(smoothing: float = 0.0, dims: int = 3) -> SketchNetwork:
         edges=(1.0,) * dims,
         bins=4,
         hidden=8,
+        context=context,
         smoothing=smoothing,
     )
 
@@ -44,7 +47,7 @@ def test_thin_layers_are_not_smoothed_away_and_noisy_organs_are() -> None:
     for name, truth, strength in (("layers", layers, 0.05), ("organ", organ, 2.0)):
         image = (truth + strength * noise).astype(np.float32)[None]
         cache = FeatureCache(network(), image, planar=False)
-        chosen[name] = choose_smoothing([cache], [strokes(truth, 1)], 2, (1.0, 1.0, 1.0), 0)
+        chosen[name] = tune(network(), [cache], [strokes(truth, 1)], 2, 0).smoothing
     assert chosen["layers"] == 0.0
     assert chosen["organ"] >= 0.7
     assert set(chosen.values()) <= set(CANDIDATES)
@@ -56,8 +59,8 @@ def test_too_few_strokes_tell_nothing(painted: int) -> None:
     target = np.full(image.shape[1:], UNLABELLED, np.int16)
     target[2, 3, 2 : 2 + 4 * painted] = 0
     target[5, 9, 2 : 2 + 4 * painted] = 1
-    cache = FeatureCache(network(), image, planar=False)
-    assert choose_smoothing([cache], [target], 2, (1.0, 1.0, 1.0), 0) == 0.0
+    cache = FeatureCache(network(context=(3.0,)), image, planar=False)
+    assert tune(network(context=(3.0,)), [cache], [target], 2, 0) == Tuned(wide=False, smoothing=0.0)
 
 
 def test_planes_are_smoothed_within_themselves() -> None:
@@ -65,15 +68,46 @@ def test_planes_are_smoothed_within_themselves() -> None:
     disc = ((y - 32) ** 2 + (x - 32) ** 2 < 400).astype(np.int16)
     noise = np.random.default_rng(0).normal(size=disc.shape)
     cache = FeatureCache(network(dims=2), (disc + 2 * noise).astype(np.float32)[None], planar=True)
-    assert choose_smoothing([cache], [strokes(disc, 1)], 2, (1.0, 1.0), 0) >= 1.0
+    assert tune(network(dims=2), [cache], [strokes(disc, 1)], 2, 0).smoothing >= 1.0
 
 
 def test_smoothing_averages_probabilities_over_neighbours() -> None:
     plain, smoothing = network(), network(2.0)
     smoothing.load_state_dict(plain.state_dict())
-    features = plain.features(torch.randn(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0)))
+    features = plain.features(Pyramid(torch.randn(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0))))
     with torch.inference_mode():
         single, around = plain.classify(features).softmax(dim=1), smoothing.classify(features)
     torch.testing.assert_close(around.exp().sum(dim=1), torch.ones(1, 12, 12, 12))
     assert float(around.exp().std()) < float(single.std())
     torch.testing.assert_close(around.exp().mean(), single.mean())
+
+
+CONTEXT = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+
+
+@pytest.mark.parametrize(("lies", "helps"), [("left", True), ("anywhere", False)])
+def test_context_is_looked_at_where_left_out_strokes_are_told_by_it_alone(lies: str, helps: bool) -> None:
+    _, _, x = np.indices((24, 48, 48))
+    rng = np.random.default_rng(0)
+    spots = ndimage.gaussian_filter(rng.normal(size=x.shape), 1.5) > 0
+    truth = (spots & (x < 24) if lies == "left" else spots).astype(np.int16)
+    # a body that is brighter on the left, so slowly that no surroundings tell
+    image = (spots + 0.5 * rng.normal(size=x.shape) + 0.02 * (x < 24)).astype(np.float32)[None]
+    image[..., :3] -= 5
+    seen = network(context=CONTEXT)
+    cache = FeatureCache(seen, image, planar=False)
+    assert tune(seen, [cache], [strokes(truth, 1)], 2, 0).wide is helps
+
+
+def test_a_network_that_looks_at_no_context_is_kept_without_it() -> None:
+    wide, small = network(context=CONTEXT), network()
+    image = torch.randn(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        with_context = wide(image)
+        assert Tuned(wide=False).set(wide)
+        assert not Tuned(wide=False, smoothing=1.0).set(wide)
+        assert Tuned(wide=False).smoothing == 0.0
+        wide.smoothing = 0.0
+        small.load_state_dict(wide.weights())
+        torch.testing.assert_close(small(image), wide(image))
+        assert not torch.allclose(with_context, wide(image))
