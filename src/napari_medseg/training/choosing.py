@@ -4,15 +4,20 @@ from typing import Literal
 
 RIPE = 0.75
 """Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
+AHEAD = 0.5
+"""Standard errors of the sketch's score that another must be ahead of it. Both are asked of the same voxels, so that a
+difference is surer than a score."""
 
 Winner = Literal["network", "blend", "sketch"]
 
 
-def winner(sketch: float | None, network: float, blend: float) -> Winner:
-    """Return what scored highest on the held-out voxels.
+def winner(sketch: float | None, network: float, blend: float, margin: float) -> Winner:
+    """Return what to show and keep, by the scores on the held-out voxels.
 
-    Of equals the blend, as its errors are fewer where nothing was held out; but not where only the sketch equals it,
-    since the network then added nothing, nor while the network is far from the sketch.
+    Held-out strokes are few, and many of them correct the sketch: they lie where it was wrong, and say nothing of
+    places where nobody painted and a network that knows little errs most. So the sketch stays until something else is
+    clearly ahead of it. Of both others the blend is taken if it is not behind, as its errors are fewer where nothing
+    was held out; but not while the network is far from the sketch.
 
     Parameters
     ----------
@@ -23,19 +28,21 @@ def winner(sketch: float | None, network: float, blend: float) -> Winner:
         Of the network; -1 before its first score.
     blend : float
         Of the mean of their probabilities; -1 before the network's first score.
+    margin : float
+        Dice that another has to be ahead of the sketch.
 
     Examples
     --------
-    >>> winner(0.8, 0.7, 0.82), winner(0.8, 0.8, -1.0), winner(None, -1.0, -1.0)
+    >>> winner(0.8, 0.7, 0.86, 0.05), winner(0.8, 0.88, -1.0, 0.05), winner(None, -1.0, -1.0, 0.05)
     ('blend', 'network', 'blend')
-    >>> winner(0.7, 0.8, 0.8), winner(0.8, 0.7, 0.8), winner(0.8, 0.3, 0.81)
-    ('blend', 'sketch', 'sketch')
+    >>> winner(0.8, 0.7, 0.82, 0.05), winner(0.8, 0.82, 0.82, 0.0), winner(0.8, 0.3, 0.9, 0.05)
+    ('sketch', 'blend', 'sketch')
     """
     if sketch is None:
         return "blend"
-    if blend >= max(sketch, network) and network >= RIPE * sketch:
-        return "sketch" if blend == sketch > network else "blend"
-    return "network" if network >= sketch else "sketch"
+    if blend >= network >= RIPE * sketch and blend > sketch + margin:
+        return "blend"
+    return "network" if network > sketch + margin else "sketch"
 
 
 def reason(chosen: Winner, sketch: float | None, network: float, blend: float) -> str:

@@ -71,7 +71,7 @@ def _kept(session: Session, closely: Score | None) -> tuple[Winner, Score | None
         who = session.shown
         return who, teaching.score if who == "sketch" else None
     blended = closely.blended
-    who = winner(session.sketch_score, closely.mean, blended.mean if blended else -1.0)
+    who = winner(session.sketch_score, closely.mean, blended.mean if blended else -1.0, session.margin)
     return who, {"network": closely, "blend": blended, "sketch": teaching.score}[who]
 
 

@@ -15,7 +15,7 @@ from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Save
 from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
-from napari_medseg.training.choosing import Winner, reason, winner
+from napari_medseg.training.choosing import AHEAD, Winner, reason, winner
 from napari_medseg.training.clock import Stopwatch
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
@@ -96,7 +96,13 @@ class Session:
         """What scored highest on the held-out voxels so far: that is what the user sees."""
         if self.teaching is None:
             return "network"
-        return winner(self.sketch_score, self.state.best_score, self.state.blend_score)
+        return winner(self.sketch_score, self.state.best_score, self.state.blend_score, self.margin)
+
+    @property
+    def margin(self) -> float:
+        """Dice that another model has to be ahead of the pixel classifier to take its place."""
+        score = None if self.teaching is None else self.teaching.score
+        return 0.0 if score is None else AHEAD * score.uncertainty
 
     @property
     def sketch_score(self) -> float | None:

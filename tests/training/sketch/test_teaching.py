@@ -1,6 +1,7 @@
 """The pixel classifier as the first teacher of a network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_medseg.training.learner import Batch, Learner, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import Teaching
+from napari_medseg.training.validation import Score
 from napari_medseg.volume import Volume
 
 MakeRun = Callable[..., RunFolder]
@@ -141,6 +143,20 @@ def test_the_better_of_teacher_and_network_is_shown_and_kept(make_run: MakeRun) 
     assert set(np.unique(previews[0].labels)) == {0, 1, 7}
     assert result.dice is not None
     assert min(result.dice.values()) > 0.8
+
+
+def test_the_sketch_is_shown_until_another_is_clearly_ahead_of_it(make_run: MakeRun) -> None:
+    session = opened(make_run(teacher=True, hold_out=0.2))
+    score = Score({"shell": 0.7, "core": 0.9}, voxels=120)
+    session.teaching = replace(taught(session), score=score)
+    assert session.sketch_score == pytest.approx(0.8)
+    # half a standard error, as of ten independent voxels: the strokes are twelve voxels long
+    assert session.margin == pytest.approx((0.8 * 0.2 / 10) ** 0.5 / 2)
+    for gain, shown in ((0.9, "sketch"), (1.1, "network")):
+        session.state.best_score = score.mean + gain * session.margin
+        assert session.shown == shown
+    session.state.blend_score = session.state.best_score
+    assert session.shown == "blend"
 
 
 def test_both_together_are_one_model_that_goes_on_as_a_network(
