@@ -23,7 +23,8 @@ class PreviewBar(QWidget):
         self.words = QLabel(self)
         self.words.setWordWrap(True)
         self.words.setToolTip(
-            "Sketch and network are scored on strokes that both were not shown; the network is seen once it is clearly ahead"
+            "Sketch and network are scored on strokes that both were not shown; the network is seen once it is clearly "
+            "ahead"
         )
         self.doubt = QCheckBox("Show where it is in doubt", self)
         self.doubt.setToolTip("Bright where the model is not sure, on the slice that you look at")
