@@ -4,9 +4,8 @@ from typing import Literal
 
 RIPE = 0.75
 """Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
-AHEAD = 0.5
-"""Standard errors of the sketch's score that another must be ahead of it. Both are asked of the same voxels, so that a
-difference is surer than a score."""
+AHEAD = 2.0
+"""Standard errors of the sketch's score that another must be ahead of it."""
 
 Winner = Literal["network", "blend", "sketch"]
 

@@ -150,8 +150,8 @@ def test_the_sketch_is_shown_until_another_is_clearly_ahead_of_it(make_run: Make
     score = Score({"shell": 0.7, "core": 0.9}, voxels=120)
     session.teaching = replace(taught(session), score=score)
     assert session.sketch_score == pytest.approx(0.8)
-    # half a standard error, as of ten independent voxels: the strokes are twelve voxels long
-    assert session.margin == pytest.approx((0.8 * 0.2 / 10) ** 0.5 / 2)
+    # two standard errors, as of ten independent voxels: strokes are twelve voxels long
+    assert session.margin == pytest.approx(2 * (0.8 * 0.2 / 10) ** 0.5)
     for gain, shown in ((0.9, "sketch"), (1.1, "network")):
         session.state.best_score = score.mean + gain * session.margin
         assert session.shown == shown
