@@ -111,3 +111,15 @@ def test_a_network_that_looks_at_no_context_is_kept_without_it() -> None:
         small.load_state_dict(wide.weights())
         torch.testing.assert_close(small(image), wide(image))
         assert not torch.allclose(with_context, wide(image))
+
+
+def test_context_is_not_looked_at_where_the_surroundings_tell_everything() -> None:
+    z, y, x = np.indices((24, 48, 48))
+    ball = ((z - 12) ** 2 + (y - 24) ** 2 + (x - 24) ** 2 < 100).astype(np.int16)
+    target = np.full(ball.shape, UNLABELLED, np.int16)
+    for at in (8, 12, 16):
+        # all strokes of the ball lie in the middle, all others at the border: places would tell them too
+        target[at, 24, 20:28], target[at, 2, 4:44], target[at, 45, 4:44] = 1, 0, 0
+    image = (ball + 0.05 * np.random.default_rng(0).normal(size=ball.shape)).astype(np.float32)[None]
+    seen = network(context=CONTEXT)
+    assert not tune(seen, [FeatureCache(seen, image, planar=False)], [target], 2, 0).wide

@@ -25,6 +25,9 @@ from napari_medseg.training.sketch.fit import Teacher
 CANDIDATES = (0.0, 0.7, 1.0, 1.5, 2.0, 3.0)
 """Standard deviations of the smoothing, in units of the shortest voxel edge."""
 FOLDS = 3
+ENOUGH = 0.9
+"""Score of the surroundings alone, of 1 at most, from which on the context is not looked at: where everything tells the
+strokes apart, so does where they happen to lie."""
 LEAST_GAIN, LEAST_GAIN_BY_STROKES = -0.015, 0.05
 """Of the context to be looked at. It wins far more where it helps than it loses elsewhere, so that a small loss is
 taken for chance; but where strokes were left out alone, others lie beside them, and the context is told too well."""
@@ -167,20 +170,22 @@ def _gains(teachers: _Teachers, most: int, rng: np.random.Generator) -> bool:
     """Return whether left-out voxels are told better with the context."""
     planes = any(each.planes is not None for each in teachers.painted)
     ways: tuple[Way, ...] = ("strokes", "planes") if planes else ("strokes",)
-    gains = []
+    gains, alone = [], []
     for way in ways:
         votes, asked = np.zeros((2, teachers.outputs)), np.zeros(teachers.outputs)
         for fold in range(FOLDS):
-            both = teachers.without(way, fold, wide=False), teachers.without(way, fold, wide=True)
+            pair = teachers.without(way, fold, wide=False), teachers.without(way, fold, wide=True)
             for each in teachers.painted:
                 voxels, classes = each.pick(way, fold, teachers.outputs, most, rng)
-                for vote, answers in zip(votes, both, strict=True):
+                for vote, answers in zip(votes, pair, strict=True):
                     if answers is not None and len(voxels):
                         np.add.at(vote, classes, _right(answers(each.image.at(voxels)).numpy(), classes))
                 asked += np.bincount(classes, minlength=teachers.outputs)
         told = asked > 0
-        gains.append(float(((votes[1] - votes[0])[told] / asked[told]).mean()) if told.any() else 0.0)
-    return float(np.mean(gains)) > (LEAST_GAIN if planes else LEAST_GAIN_BY_STROKES)
+        local, both = (votes[:, told] / asked[told]).mean(axis=1) if told.any() else (1.0, 1.0)
+        gains.append(both - local)
+        alone.append(local)
+    return bool(np.mean(alone) < ENOUGH and np.mean(gains) > (LEAST_GAIN if planes else LEAST_GAIN_BY_STROKES))
 
 
 def _smoothing(teachers: _Teachers, wide: bool, edges: Sequence[float], most: int, rng: np.random.Generator) -> float:
@@ -188,8 +193,9 @@ def _smoothing(teachers: _Teachers, wide: bool, edges: Sequence[float], most: in
     votes, asked = np.zeros((len(CANDIDATES), teachers.outputs)), np.zeros(teachers.outputs)
     for fold in range(FOLDS):
         answers = teachers.without("strokes", fold, wide)
-        for each in teachers.painted if answers is not None else ():
-            assert answers is not None
+        if answers is None:
+            continue
+        for each in teachers.painted:
             voxels, classes = each.pick("strokes", fold, teachers.outputs, most, rng)
             if len(voxels):
                 _ask(answers, each.image, voxels, classes, edges, rng, votes)
