@@ -177,13 +177,14 @@ def _gains(teachers: _Teachers, most: int, rng: np.random.Generator) -> bool:
             pair = teachers.without(way, fold, wide=False), teachers.without(way, fold, wide=True)
             for each in teachers.painted:
                 voxels, classes = each.pick(way, fold, teachers.outputs, most, rng)
+                rows = each.image.at(voxels)
                 for vote, answers in zip(votes, pair, strict=True):
                     if answers is not None and len(voxels):
-                        np.add.at(vote, classes, _right(answers(each.image.at(voxels)).numpy(), classes))
+                        np.add.at(vote, classes, _right(answers(rows).numpy(), classes))
                 asked += np.bincount(classes, minlength=teachers.outputs)
         told = asked > 0
-        local, both = (votes[:, told] / asked[told]).mean(axis=1) if told.any() else (1.0, 1.0)
-        gains.append(both - local)
+        local, with_context = (votes[:, told] / asked[told]).mean(axis=1) if told.any() else (1.0, 1.0)
+        gains.append(with_context - local)
         alone.append(local)
     return bool(np.mean(alone) < ENOUGH and np.mean(gains) > (LEAST_GAIN if planes else LEAST_GAIN_BY_STROKES))
 
