@@ -18,6 +18,7 @@ import pytest
 
 from napari_medseg.io import read, write
 from napari_medseg.models import Bundle
+from napari_medseg.volume import Geometry, LabelClass, Volume
 
 Command = Callable[..., Any]
 
@@ -34,6 +35,21 @@ def trained(cases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["train", "segmentation", "--images", images, "--labels", labels, "--out", str(folder)]
     assert run([*arguments, *TINY, "--set", "steps=6", "--class", "3=liver"]) == 0
     return folder
+
+
+def ball(spacing: tuple[float, float, float], seed: int) -> tuple[Volume, Volume]:
+    """Return a bright ball with a radius of 9 mm in a cube of 36 mm, in noise, and its label map."""
+    shape = tuple(round(36 / edge) for edge in spacing)
+    places = np.indices(shape) * np.reshape(spacing, (3, 1, 1, 1))
+    inside = np.linalg.norm(places - 17.5, axis=0) < 9
+    values = inside + np.random.default_rng(seed).normal(0, 0.2, shape)
+    z, y, x = spacing
+    geometry = Geometry(shape, np.array([[0, 0, -x, 0], [0, -y, 0, 0], [z, 0, 0, 0], [0, 0, 0, 1]]))
+    classes = (LabelClass(value=1, name="ball"),)
+    return (
+        Volume(values.astype(np.float32), geometry, modality="MR"),
+        Volume(inside.astype(np.uint8), geometry, kind="labels", classes=classes),
+    )
 
 
 def is_clear(outcome: Any, *words: str) -> bool:
@@ -133,6 +149,28 @@ class TestTrain:
         spec = Bundle.load(changed / "run" / "bundle").spec
         assert (40, "lesion") in [(entry.value, entry.name) for entry in spec.classes]
         assert 3 not in [entry.value for entry in spec.classes]
+
+    def test_images_of_other_voxels_are_learnt_and_predicted_on_one_grid(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        edges = [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0)]
+        for number, spacing in enumerate([*edges, (1.5, 1.5, 0.75)]):
+            part = "train" if number < len(edges) else "test"
+            image, labels = ball(spacing, number)
+            write(image, tmp_path / f"{part}-images" / f"ball{number}.nii.gz")
+            write(labels, tmp_path / f"{part}-labels" / f"ball{number}.nii.gz")
+        folders = ("--images", tmp_path / "train-images", "--labels", tmp_path / "train-labels")
+        steps = ("--set", "steps=60", "--set", "hold_out=0", "--set", "teacher=false", "--out", tmp_path / "run")
+        outcome = command("train", "segmentation", *folders, *TINY, *steps)
+        assert outcome.code == 0, outcome.err
+        assert Bundle.load(tmp_path / "run" / "bundle").spec.spacing == (1.0, 1.0, 1.0)
+        found = tmp_path / "found" / "ball3.nii.gz"
+        outcome = command("predict", tmp_path / "run" / "bundle", tmp_path / "test-images", "--out", found.parent)
+        assert outcome.code == 0, outcome.err
+        (predicted,), (truth,) = read(found), read(tmp_path / "test-labels" / "ball3.nii.gz")
+        assert predicted.geometry == truth.geometry
+        both = np.count_nonzero((predicted.data > 0) & (truth.data > 0))
+        assert 2 * both / (np.count_nonzero(predicted.data) + np.count_nonzero(truth.data)) > 0.9
 
     def test_keeps_the_model_under_a_name_and_goes_back(self, command: Command, cases: Path, tmp_path: Path) -> None:
         folders = ("--images", cases / "images", "--labels", cases / "labels", *TINY)

@@ -67,3 +67,16 @@ def test_a_large_image_is_not_copied_and_a_lazy_one_becomes_a_file(monkeypatch):
     while base.base is not None and not isinstance(base, np.memmap):
         base = base.base
     assert isinstance(base, np.memmap)
+
+
+def test_a_rounded_voxel_size_is_not_interpolated():
+    grid = Geometry((6, 8, 10), np.diag([0.48828, 0.48828, 3.0, 1.0])[:, [2, 1, 0, 3]] * [-1, -1, 1, 1])
+    image = Volume(np.random.default_rng(0).random((6, 8, 10)).astype(np.float32), grid)
+    own, near, far = (
+        to_model_grid(image, ModelSpec(name="m", architecture="unet", axcodes=grid.axcodes, spacing=spacing))
+        for spacing in (grid.spacing, (3.0, 0.488, 0.4883), (3.0, 0.5, 0.5))
+    )
+    assert not own.resampled
+    assert not near.resampled
+    assert far.resampled
+    np.testing.assert_array_equal(own.values, near.values)

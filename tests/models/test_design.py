@@ -76,3 +76,27 @@ def test_every_design_can_be_built(dims, size, shape):
     definition = network_def(spec)
     assert definition.arguments["out_channels"] == 2
     assert definition.arguments["spatial_dims"] == dims
+
+
+def test_voxels_are_those_of_a_typical_image():
+    grids = [volume((64, 64, 64), (edge, 1.0, 1.0)).geometry for edge in (1.0, 2.0, 1.2)]
+    image = volume((64, 64, 64), (2.0, 1.0, 1.0))
+    assert design_spec("a", image, [LIVER]).spacing == (2.0, 1.0, 1.0)
+    assert design_spec("a", image, [LIVER], others=[*grids, None]).spacing == pytest.approx((1.6, 1.0, 1.0))
+    assert design_spec("a", image, [LIVER], Design(dims=2), others=grids).spacing is None
+    assert design_spec("a", Volume(np.zeros((32, 64, 64)), None), [LIVER], others=grids).spacing is None
+
+
+def test_thick_slices_are_made_as_thin_as_some_images_have_them():
+    edges = np.linspace(4.0, 8.0, 11)
+    first, *others = (volume((30, 256, 256), (edge, 0.7, 0.7)) for edge in edges)
+    spec = design_spec("a", first, [LIVER], others=[image.geometry for image in others])
+    assert spec.spacing == pytest.approx((4.4, 0.7, 0.7))
+    assert spec.options["spacing"] == pytest.approx([4.4, 0.7, 0.7])
+
+
+def test_a_patch_is_for_the_typical_image_on_the_grid_of_the_network():
+    # 20 slices of 4 mm are as high as 80 of 1 mm.
+    first, *others = [volume((80, 64, 64), (1, 1, 1)), volume((20, 64, 64), (4, 1, 1)), volume((80, 64, 64), (1, 1, 1))]
+    spec = design_spec("a", first, [LIVER], Design(size="medium"), others=[image.geometry for image in others])
+    assert spec.patch_size == design_spec("a", first, [LIVER], Design(size="medium")).patch_size == (64, 64, 64)

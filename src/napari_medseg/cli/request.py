@@ -117,7 +117,8 @@ class Request:
             images = [_image(case.image) for case in cases[:LOOK_AT]]
             channels = max(_channels(image) for image in images)
             window = window_of((image, _labels(case, image)) for case, image in zip(cases, images, strict=False))
-            return design_spec(name, images[0], list(classes.values()), design, channels, window)
+            others = [image.geometry for image in images[1:]]
+            return design_spec(name, images[0], list(classes.values()), design, channels, window, others)
         start = trainable(find_model(self.init)).spec
         known = {entry.value: entry for entry in start.foreground}
         told = class_names(self.names)

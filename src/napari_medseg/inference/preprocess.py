@@ -27,6 +27,8 @@ WHOLE_VOXELS = 1 << 26
 """Most values of an image, before resampling, that is held as a whole; 256 MB in float32."""
 CHUNK_VOXELS = 1 << 22
 """Values that are looked at together in larger images."""
+SAME_SPACING = 1e-3
+"""Voxel sizes that differ by a smaller share are rounded ones of the same; nothing is interpolated for that."""
 
 Normalise = Callable[[torch.Tensor], torch.Tensor]
 """From image values to the network's input, voxel by voxel; may change its argument."""
@@ -141,6 +143,8 @@ def _spaced(
     from monai.data.meta_tensor import MetaTensor
     from monai.transforms.spatial.array import Spacing
 
+    if np.allclose(geometry.spacing, spacing, rtol=SAME_SPACING, atol=0):
+        return image, geometry
     placed = MetaTensor(image, affine=torch.tensor(geometry.affine))
     resampled = cast("MetaTensor", Spacing(pixdim=spacing, mode="bilinear")(placed, lazy=lazy))
     shape, affine = resampled.peek_pending_shape(), np.asarray(resampled.peek_pending_affine(), dtype=np.float64)

@@ -1,13 +1,14 @@
-"""A fitting network for an image, before anything was trained: dimensions, patch, depth, width and intensity rule."""
+"""A fitting network for images, before anything was trained: grid, patch, depth, width and intensity rule."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from napari_medseg.models.plan import propose_patch
 from napari_medseg.models.spec import BACKGROUND, Intensity, ModelSpec
-from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.volume import Geometry, LabelClass, Volume
 
 FEATURES = {"small": 8, "medium": 16, "large": 32}
 SKETCH = "sketch"
@@ -19,6 +20,8 @@ PATCH_VOXELS_3D = {"small": 32**3, "medium": 64**3, "large": 96**3}
 PATCH_PIXELS_2D = {"small": 96**2, "medium": 192**2, "large": 320**2}
 THICK_SLICES = 3.0
 """From this ratio of the coarsest to the finest voxel edge on, the coarsest axis becomes the network's first."""
+FINE_SHARE = 10
+"""Percentile of the distances of thick slices that becomes the network's."""
 HOUNSFIELD = Intensity(kind="window", low=-1000.0, high=1000.0)
 
 
@@ -42,8 +45,13 @@ def design_spec(
     design: Design | None = None,
     channels: int = 1,
     intensity: Intensity | None = None,
+    others: Sequence[Geometry | None] = (),
 ) -> ModelSpec:
     """Return the specification of a new segmentation network for images like `image`.
+
+    Volumes enter it with the voxel size that is typical of all images, whatever their own is: the median along each
+    axis, and the 10th percentile along that of thick slices, as in nnU-Net (Isensee et al., Nature Methods 18, 2021).
+    A network that sees volumes slice by slice takes voxels as they are.
 
     Parameters
     ----------
@@ -61,11 +69,14 @@ def design_spec(
         Of a network, as found from labelled images; otherwise all Hounsfield units that a scanner stores, or the mean
         and standard deviation of images in other units. A sketch always sees all, since more is painted while it
         learns.
+    others : sequence of Geometry or None
+        Grids of the other images to learn from; those without geometry are left out.
     """
     design = design or Design()
     dims = 2 if len(image.spatial_shape) == 2 else design.dims
-    axcodes = _axcodes(image)
-    shape, spacing = _grid(image, axcodes)
+    grids = [grid for grid in (image.geometry, *others) if grid is not None] if image.geometry else []
+    axcodes = _axcodes(grids)
+    shape, spacing = typical_grid(grids, axcodes) if grids else (image.spatial_shape, (1.0,) * len(image.spatial_shape))
     foreground = sorted((c for c in classes if c.value), key=lambda c: c.value)
     size = sketch_parts(shape[-dims:], spacing[-dims:])
     if design.size != SKETCH:
@@ -82,6 +93,7 @@ def design_spec(
         channels=channels,
         classes=(next((c for c in classes if not c.value), BACKGROUND), *foreground),
         axcodes=axcodes,
+        spacing=None if axcodes is None or dims == 2 else (spacing[0], spacing[1], spacing[2]),
         intensity=_intensity(image, None if design.size == SKETCH else intensity),
         modality=image.modality,
     )
@@ -104,29 +116,40 @@ def _intensity(image: Volume, found: Intensity | None) -> Intensity:
     return found or (HOUNSFIELD if image.units == "HU" else Intensity())
 
 
-def _axcodes(image: Volume) -> str | None:
+def _axcodes(grids: Sequence[Geometry]) -> str | None:
     """Return the axes of the network's grid: slices first, seen as the scanner took them."""
-    if image.geometry is None or image.geometry.ndim == 2:
+    if not grids or grids[0].ndim == 2:
         return None
-    edges = dict(zip(_upright(image), image.geometry.spacing, strict=True))
+    spacings = [dict(zip(_upright(grid), grid.spacing, strict=True)) for grid in grids if grid.ndim == 3]
+    edges = {code: float(np.median([spacing[code] for spacing in spacings])) for code in "SPL"}
     coarsest = max(edges, key=lambda code: edges[code])
     if edges[coarsest] < THICK_SLICES * min(edges.values()):
         return "SPL"
     return coarsest + "SPL".replace(coarsest, "")
 
 
-def _grid(image: Volume, axcodes: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Return shape and spacing in mm of the image on the network's grid."""
-    if image.geometry is None:
-        return image.spatial_shape, (1.0,) * len(image.spatial_shape)
+def typical_grid(grids: Sequence[Geometry], axcodes: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return shape and spacing in mm of a typical image on a network's grid.
+
+    Parameters
+    ----------
+    grids : sequence of Geometry
+        Of the images.
+    axcodes : str or None
+        Axes of the network's grid; None takes the first grid as it is.
+    """
     if axcodes is None:
-        return image.geometry.shape, image.geometry.spacing
-    grid, _ = image.geometry.reoriented(axcodes)
-    return grid.shape, grid.spacing
+        return grids[0].shape, grids[0].spacing
+    turned = [grid.reoriented(axcodes)[0] for grid in grids if grid.ndim == 3]
+    spacings = np.array([grid.spacing for grid in turned])
+    spacing = np.median(spacings, axis=0)
+    if spacing[0] >= THICK_SLICES * spacing[1:].max():
+        spacing[0] = max(np.percentile(spacings[:, 0], FINE_SHARE), spacing[1:].max())
+    shape = np.median([grid.shape * spaced / spacing for grid, spaced in zip(turned, spacings, strict=True)], axis=0)
+    return tuple(max(1, round(n)) for n in shape.tolist()), tuple(spacing.tolist())
 
 
-def _upright(image: Volume) -> str:
-    """Return the letters of "SPL" in the order of the image's own axes."""
-    assert image.geometry is not None
+def _upright(grid: Geometry) -> str:
+    """Return the letters of "SPL" in the order of a grid's own axes."""
     letter = {"S": "S", "I": "S", "A": "P", "P": "P", "L": "L", "R": "L"}
-    return "".join(letter[code] for code in image.geometry.axcodes)
+    return "".join(letter[code] for code in grid.axcodes)

@@ -23,7 +23,7 @@ from napari_medseg.models.versions import place_of
 from napari_medseg.training import Case, RunFolder, TrainConfig, create_run
 from napari_medseg.ui.folders import new_run_folder
 from napari_medseg.ui.labels_mirror import LabelsMirror
-from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.volume import Geometry, LabelClass, Volume
 
 CASE = "image"
 """Identifier of the case that the user looks at."""
@@ -99,7 +99,9 @@ def lay_out_run(plan: TrainPlan, sources: Sequence[Source], parent: Path | None 
 
 
 def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOut:
-    mirrors, spec = {}, None
+    mirrors: dict[str, LabelsMirror] = {}
+    first: tuple[Volume, NDArray[np.generic]] | None = None
+    grids: list[Geometry | None] = []
     cases: list[Case] = []
     checked: list[Case] = []
     learnt = sum(source.learnt for source in sources)
@@ -114,7 +116,8 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         painted |= {int(value) for value in np.unique(np.asarray(strokes.data))}
         if number == learnt:
             check_painted(painted, plan.classes, plan.complete)
-        spec = spec or spec_of(plan, image, np.asarray(strokes.data))
+        first = first or (image, np.asarray(strokes.data))
+        grids += [image.geometry] if source.learnt else []
         mirror = _empty_copy(strokes, folder / f"labels{suffix}.medvol", plan)
         ignored |= set(mirror.update(np.asarray(strokes.data)).ignored)
         mirrors[source.id] = mirror
@@ -123,18 +126,36 @@ def _lay_out(plan: TrainPlan, sources: Sequence[Source], folder: Path) -> LaidOu
         labels = folder / f"labels{suffix}.medvol"
         case = Case(id=source.id, image=copied, labels=labels, scheme=scheme, group=source.group)
         (cases if source.learnt else checked).append(case)
-    assert spec is not None
+    assert first is not None
+    spec = spec_of(plan, *first, grids)
     init = trainable(plan.start).path if plan.start is not None else None
     place = place_of(plan.name) if plan.models is None else plan.models / folder_of(plan.name)
     run = create_run(folder, spec, cases, plan.config, init, place, checked)
     return LaidOut(run, mirrors, plan.classes, tuple(sorted(ignored)))
 
 
-def spec_of(plan: TrainPlan, image: Volume, labels: NDArray[np.generic] | None = None) -> ModelSpec:
-    """Return the specification of the model to be made: a new design, or the start's with the user's classes."""
+def spec_of(
+    plan: TrainPlan,
+    image: Volume,
+    labels: NDArray[np.generic] | None = None,
+    grids: Sequence[Geometry | None] = (),
+) -> ModelSpec:
+    """Return the specification of the model to be made: a new design, or the start's with the user's classes.
+
+    Parameters
+    ----------
+    plan : TrainPlan
+        What the user decided.
+    image : Volume
+        The first image to learn from.
+    labels : integer array, optional
+        On it.
+    grids : sequence of Geometry or None, optional
+        Of all images to learn from, the first one first.
+    """
     if plan.start is None:
         window = None if labels is None else window_of([(image, labels)])
-        return design_spec(plan.name, image, plan.classes, plan.design, intensity=window)
+        return design_spec(plan.name, image, plan.classes, plan.design, intensity=window, others=grids[1:])
     return fine_tuned_spec(trainable(plan.start).spec, plan.name, plan.classes)
 
 
