@@ -1,5 +1,7 @@
 """While a training runs, it says where it is in doubt: in the slice in view, and all over the volume when asked."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,11 @@ from napari_medseg.training import LookAround, ShowSlice, looking, train
 from napari_medseg.training.looking import Survey, spread
 
 SHAPE = (20, 28, 24)
+
+
+def case_of(*shape):
+    """Return what a survey looks at of a case."""
+    return SimpleNamespace(case=SimpleNamespace(id="a"), sample=SimpleNamespace(grid=SimpleNamespace(shape=shape)))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 20, 229])
@@ -22,11 +29,12 @@ def test_every_slice_comes_once_and_the_first_few_lie_far_apart(count):
 def test_looking_around_takes_its_share_of_the_time_after_the_first_seconds(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(looking.time, "monotonic", lambda: now[0])
-    survey, seen = Survey(), []
-    survey.ask(LookAround("a", 0), 100)
+    survey, seen, cases = Survey(), [], [case_of(100, 100)]
+    survey.ask(LookAround("a", 0), cases)
 
     def look() -> None:
-        for index in survey.slices():
+        for number, (axis, index) in survey.slices():
+            assert (number, axis) == (0, survey.asked.axis)
             seen.append(index)
             now[0] += 1.0
 
@@ -37,10 +45,10 @@ def test_looking_around_takes_its_share_of_the_time_after_the_first_seconds(monk
     now[0] += 1.0 / looking.SURVEY_SHARE
     look()
     assert seen == spread(100)[:4]
-    survey.ask(LookAround("a", 0), 100)
+    survey.ask(LookAround("a", 0), cases)
     look()
     assert seen == spread(100)[:7], "asked again, it goes on where it was"
-    survey.ask(LookAround("a", 1), 100)
+    survey.ask(LookAround("a", 1), cases)
     look()
     assert seen[7:] == spread(100)[:3]
 
@@ -48,8 +56,9 @@ def test_looking_around_takes_its_share_of_the_time_after_the_first_seconds(monk
 def test_a_survey_ends_where_there_is_nothing_to_look_at():
     survey = Survey()
     assert list(survey.slices()) == []
-    survey.ask(LookAround("a", 3), 0)
-    assert list(survey.slices()) == []
+    for asked in (LookAround("a", 3), LookAround("b", 0)):
+        survey.ask(asked, [case_of(5, 6, 7)])
+        assert list(survey.slices()) == []
 
 
 @pytest.mark.parametrize("teacher", [False, True])

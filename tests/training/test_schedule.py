@@ -1,7 +1,7 @@
 import pytest
 
 from napari_medseg.training import TrainConfig
-from napari_medseg.training.schedule import TIMED_STEPS, learning_rate, plan_steps
+from napari_medseg.training.schedule import TIMED_STEPS, learning_rate, plan_steps, score_interval
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "poly"])
@@ -34,6 +34,15 @@ def test_a_budget_becomes_steps() -> None:
     # ten steps of one second and a validation of two seconds take twelve seconds
     assert plan_steps(120, 8, 1.0, 2.0, config) == 108
     assert plan_steps(120, 8, 1.0, 2.0, TrainConfig(preview_hz=1, validate_every=10)) == 98
+
+
+def test_a_long_training_is_scored_fifty_times() -> None:
+    config = TrainConfig(preview_hz=0)
+    # 2000 steps of a second and forty scores of five; 5750 steps and fifty scores
+    assert plan_steps(2200.5, 8, 1.0, 5.0, config) == 2008
+    assert plan_steps(6000, 8, 1.0, 5.0, config) == 5758
+    assert [score_interval(planned, config) for planned in (2008, 5758)] == [50, 116]
+    assert score_interval(5758, TrainConfig(validate_every=10)) == 10
 
 
 def test_a_budget_that_is_used_up_leaves_one_step() -> None:

@@ -111,5 +111,11 @@ def test_the_work_is_bounded(
 def test_uncertainty_falls_with_the_number_of_voxels() -> None:
     few, many = Score({"a": 0.8, "b": 0.6}, 100), Score({"a": 0.8, "b": 0.6}, 10_000)
     assert few.mean == pytest.approx(0.7)
-    assert few.uncertainty == pytest.approx(np.sqrt(0.21 * 12) / 10)
-    assert many.uncertainty == pytest.approx(few.uncertainty / 10)
+    assert many.uncertainty == pytest.approx(np.sqrt(0.21 * 12) / 100, rel=0.01)
+    assert few.uncertainty == pytest.approx(10 * many.uncertainty, rel=0.1)
+
+
+def test_nobody_is_sure_of_a_score_of_nothing_or_all_on_few_voxels() -> None:
+    # 24 voxels count as two: with two more right and two more wrong, two or four of six are right
+    for dice in (0.0, 1.0):
+        assert Score({"a": dice}, 24).uncertainty == pytest.approx(np.sqrt(2 / 6 * 4 / 6 / 2))

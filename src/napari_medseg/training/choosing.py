@@ -15,8 +15,8 @@ def winner(sketch: float | None, network: float, blend: float, margin: float) ->
 
     Held-out strokes are few, and many of them correct the sketch: they lie where it was wrong, and say nothing of
     places where nobody painted and a network that knows little errs most. So the sketch stays until something else is
-    clearly ahead of it. Of both others the blend is taken if it is not behind, as its errors are fewer where nothing
-    was held out; but not while the network is far from the sketch.
+    clearly ahead of it. Of both others the blend is taken unless the network is as clearly ahead of it too, as its
+    errors are fewer where nothing was held out; but not while the network is far from the sketch.
 
     Parameters
     ----------
@@ -28,20 +28,20 @@ def winner(sketch: float | None, network: float, blend: float, margin: float) ->
     blend : float
         Of the mean of their probabilities; -1 before the network's first score.
     margin : float
-        Dice that another has to be ahead of the sketch.
+        Dice that one has to be ahead to be clearly so.
 
     Examples
     --------
     >>> winner(0.8, 0.7, 0.86, 0.05), winner(0.8, 0.88, -1.0, 0.05), winner(None, -1.0, -1.0, 0.05)
     ('blend', 'network', 'blend')
-    >>> winner(0.8, 0.7, 0.82, 0.05), winner(0.8, 0.82, 0.82, 0.0), winner(0.8, 0.3, 0.9, 0.05)
+    >>> winner(0.8, 0.7, 0.82, 0.05), winner(0.8, 0.89, 0.87, 0.05), winner(0.8, 0.3, 0.9, 0.05)
     ('sketch', 'blend', 'sketch')
     """
     if sketch is None:
         return "blend"
-    if blend >= network >= RIPE * sketch and blend > sketch + margin:
-        return "blend"
-    return "network" if network > sketch + margin else "sketch"
+    if network > max(sketch, blend) + margin:
+        return "network"
+    return "blend" if max(network, blend) > sketch + margin and network >= RIPE * sketch else "sketch"
 
 
 def reason(chosen: Winner, sketch: float | None, network: float, blend: float) -> str:

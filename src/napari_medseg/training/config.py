@@ -64,8 +64,9 @@ class TrainConfig(BaseModel):
     always rule. For new networks on images that are not annotated completely."""
     hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.15
     """Share of the annotation that is kept out of training to measure Dice on; 0 trains on everything."""
-    validate_every: Annotated[int, Field(ge=1)] = 50
-    """Steps between two measurements on the held-out annotation."""
+    validate_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between two measurements on the held-out annotation; None: 50, and so many more in a long training that
+    there are fifty measurements."""
     patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """End the training after so many measurements without a higher Dice; None goes on to the planned end."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 20.0

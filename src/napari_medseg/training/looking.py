@@ -1,7 +1,7 @@
 """What a training shows while it runs: the slice in view, and slices all over a volume to find where to look next."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from napari_medseg.inference.preview import UTMOST, SliceAnswer, answer_of, answ
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import LEAST_PROBABILITY
 from napari_medseg.training.choosing import Winner
-from napari_medseg.training.messages import LookAround
+from napari_medseg.training.messages import LookAround, ShowSlice
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.sketch.plane import plane_logits
 from napari_medseg.training.sketch.teaching import Teaching
@@ -39,30 +39,54 @@ def spread(count: int) -> list[int]:
     return [*(index for index in reversed_bits if index < count), 0][:count]
 
 
+def number_of(cases: Sequence[LoadedCase], sample: str) -> int | None:
+    """Return the number of a case by its identifier; None if there is none."""
+    return next((number for number, case in enumerate(cases) if case.case.id == sample), None)
+
+
+def looked_at(cases: Sequence[LoadedCase], view: ShowSlice) -> int | None:
+    """Return the number of the case that has the slice in view; None if none has."""
+    number = number_of(cases, view.sample)
+    if number is None:
+        return None
+    shape = cases[number].sample.grid.shape
+    return number if 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis] else None
+
+
 @dataclass
 class Survey:
     """Which slices to look at, and when."""
 
     asked: LookAround | None = None
+    _number: int = 0
+    """Of the case."""
     _order: list[int] = field(default_factory=list)
     _next: int = 0
     _at_once: float = 0.0
     """Seconds that may be taken before the share of the time counts."""
     _due: float = 0.0
 
-    def ask(self, asked: LookAround, count: int) -> None:
-        """Look around from now on, at `count` slices in turn; some at once."""
+    def ask(self, asked: LookAround, cases: Sequence[LoadedCase]) -> None:
+        """Look around in one of the cases from now on, at all slices in turn; at some at once."""
+        number = number_of(cases, asked.sample)
+        if number is None:
+            return
         if asked != self.asked:
-            self.asked, self._order, self._next = asked, spread(count), 0
+            shape = cases[number].sample.grid.shape
+            count = shape[asked.axis] if 0 <= asked.axis < len(shape) else 0
+            self.asked, self._number, self._order, self._next = asked, number, spread(count), 0
         self._at_once = AT_ONCE_SECONDS
 
-    def slices(self) -> Iterator[int]:
-        """Yield the slices to look at now; the time that the caller takes for each counts."""
-        while self._order:
+    def slices(self) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Yield number of the case, and axis and index of each slice to look at now.
+
+        The time that the caller takes for each counts.
+        """
+        while self.asked is not None and self._order:
             started = time.monotonic()
             if self._at_once <= 0 and started < self._due:
                 return
-            yield self._order[self._next % len(self._order)]
+            yield self._number, (self.asked.axis, self._order[self._next % len(self._order)])
             self._next += 1
             spent = time.monotonic() - started
             self._at_once -= spent

@@ -17,6 +17,8 @@ TEACHER_FIRST, TEACHER_LAST = 1.0, 0.2
 """Weight of the teacher's labels beside the user's, at the first and at the last step."""
 PREVIEW_SHARE = 0.1
 """Most of the time that previews may take."""
+LEAST_INTERVAL, MOST_SCORES = 50, 50
+"""Steps between two scores, at least, and scores of a training, at most about, unless the user says how often."""
 
 
 def ramp_steps(config: TrainConfig) -> int:
@@ -93,6 +95,24 @@ def teacher_weight(step: int, steps: int) -> float:
     return round(TEACHER_FIRST + (TEACHER_LAST - TEACHER_FIRST) * passed, 6)
 
 
+def score_interval(planned: int | None, config: TrainConfig) -> int:
+    """Return the steps between two scores.
+
+    Parameters
+    ----------
+    planned : int or None
+        Steps of the training; None before it is known.
+    config : TrainConfig
+        May say it.
+
+    Examples
+    --------
+    >>> [score_interval(planned, TrainConfig()) for planned in (None, 500, 2600)]
+    [50, 50, 52]
+    """
+    return config.validate_every or max(LEAST_INTERVAL, math.ceil((planned or 0) / MOST_SCORES))
+
+
 def plan_steps(
     seconds_left: float, steps_done: int, seconds_per_step: float, seconds_per_validation: float, config: TrainConfig
 ) -> int:
@@ -109,6 +129,9 @@ def plan_steps(
     config : TrainConfig
         How often previews and validations come.
     """
-    preview = 1 / (1 - PREVIEW_SHARE) if config.preview_hz else 1.0
-    each = (seconds_per_step + seconds_per_validation / config.validate_every) * preview
-    return steps_done + max(1, int(seconds_left / max(each, 1e-6)))
+    seconds = seconds_left * (1 - PREVIEW_SHARE) if config.preview_hz else seconds_left
+    each = max(seconds_per_step + seconds_per_validation / (config.validate_every or LEAST_INTERVAL), 1e-6)
+    fitting = seconds / each
+    if config.validate_every is None:
+        fitting = max(fitting, (seconds - MOST_SCORES * seconds_per_validation) / max(seconds_per_step, 1e-6))
+    return steps_done + max(1, int(fitting))

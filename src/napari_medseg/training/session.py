@@ -20,12 +20,12 @@ from napari_medseg.training.clock import Stopwatch
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
-from napari_medseg.training.looking import Onlooker, Survey
+from napari_medseg.training.looking import Onlooker, Survey, looked_at
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, hear
+from napari_medseg.training.messages import LabelsChanged, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
-from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps
+from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps, score_interval
 from napari_medseg.training.sketch.teaching import Teaching
 from napari_medseg.training.validation import Score, Validator
 
@@ -129,7 +129,7 @@ class Session:
         heard = hear(control)
         self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
         for message in heard.around:
-            self._look_around(message)
+            self.around.ask(message, self.cases)
         for number, case in enumerate(self.cases):
             mine = [message for message in heard.changed if message.sample == case.case.id]
             if mine:
@@ -167,7 +167,7 @@ class Session:
     def score(self) -> Iterator[Event]:
         """When due, score the network on held-out voxels and keep its weights if none were better."""
         step = self.state.step
-        due = step == TIMED_STEPS or step % self.config.validate_every == 0 or self.finished
+        due = step == TIMED_STEPS or step % score_interval(self.state.planned, self.config) == 0 or self.finished
         if not due or not self._loss_steps:
             return
         started = self.clock.now()
@@ -193,7 +193,8 @@ class Session:
     def score_closely(self, weights: Mapping[str, torch.Tensor]) -> Score | None:
         """Return the score of some weights on more of what is held out; the network has them then."""
         self.learner.network.load_state_dict(dict(weights))
-        task, steps = task_named(self.spec.task), max(self.state.step // 2, self.config.validate_every, FINAL_STEPS)
+        task = task_named(self.spec.task)
+        steps = max(self.state.step // 2, score_interval(self.state.planned, self.config), FINAL_STEPS)
         validator = Validator(self.cases, self.held_out, self.spec, task, self.config, steps)
         return validator.score(self.learner.network, self.teaching.says if self.teaching else None)
 
@@ -229,8 +230,8 @@ class Session:
         if self.view is None or not self.config.preview_hz or started < self._preview_due:
             return
         view = self.view
-        number = self._number(view.sample)
-        if number is not None and self._exists(self.cases[number], view):
+        number = looked_at(self.cases, view)
+        if number is not None:
             found, shown = self._answer(number, (view.axis, view.index))
             yield Preview(view.sample, view.axis, view.index, found.labels, self.state.step, found.doubt, shown)
         spent = time.monotonic() - started
@@ -238,19 +239,10 @@ class Session:
 
     def survey(self) -> Iterator[Event]:
         """Look at slices all over the volume, a few at a time, once the user wants to know where to look next."""
-        asked = self.around.asked
-        number = None if asked is None else self._number(asked.sample)
-        if asked is None or number is None:
-            return
-        for index in self.around.slices():
-            found = self._onlooker.survey(number, self.cases[number], (asked.axis, index), self.shown)
-            yield Surveyed(asked.sample, asked.axis, index, found.labels, self.state.step, found.doubt)
-
-    def _look_around(self, message: LookAround) -> None:
-        number = self._number(message.sample)
-        if number is not None:
-            shape = self.cases[number].sample.grid.shape
-            self.around.ask(message, shape[message.axis] if message.axis < len(shape) else 0)
+        for number, place in self.around.slices():
+            case = self.cases[number]
+            found = self._onlooker.survey(number, case, place, self.shown)
+            yield Surveyed(case.case.id, *place, found.labels, self.state.step, found.doubt)
 
     def _answer(self, number: int, place: tuple[int, int]) -> tuple[SliceAnswer, str]:
         """Return what the best model says of a slice, and which one that is and why."""
@@ -260,12 +252,3 @@ class Session:
             self._painted_since = False
         why = reason(shown, self.sketch_score, self.state.best_score, self.state.blend_score)
         return self._onlooker.says(shown, number, self.cases[number], place), why
-
-    def _number(self, sample: str) -> int | None:
-        """Return the number of a case by its identifier; None if there is none."""
-        return next((number for number, case in enumerate(self.cases) if case.case.id == sample), None)
-
-    @staticmethod
-    def _exists(case: LoadedCase, view: ShowSlice) -> bool:
-        shape = case.sample.grid.shape
-        return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]

@@ -21,6 +21,7 @@ from napari_medseg.models.spec import OVERLAP
 from napari_medseg.tasks import UNLABELLED, Task
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.prepare import LoadedCase
+from napari_medseg.training.schedule import score_interval
 
 Overlaps = dict[str, NDArray[np.int64]]
 FEWEST_TILES = 4
@@ -51,8 +52,14 @@ class Score:
 
     @property
     def uncertainty(self) -> float:
-        """Standard error of the mean Dice, as of a proportion among so many independent voxels."""
-        return float(np.sqrt(max(self.mean * (1 - self.mean), 0) * ALIKE / max(self.voxels, 1)))
+        """Standard error of the mean Dice, as of a proportion among so many independent voxels.
+
+        The proportion is that with two more right and two more wrong (Agresti and Coull, The American Statistician 52,
+        1998): nobody is sure of a Dice of 0 or 1 on a few voxels.
+        """
+        number = max(self.voxels, 1) / ALIKE
+        share = (self.mean * number + 2) / (number + 4)
+        return float(np.sqrt(share * (1 - share) / number))
 
 
 def score_of(overlaps: Overlaps, spec: ModelSpec, task: Task) -> Score | None:
@@ -139,7 +146,7 @@ class Validator:
     ) -> None:
         self._cases, self._held_out, self._spec, self._task = cases, held_out, spec, task
         self._precision = config.precision
-        budget = max(FEWEST_TILES, round((steps or config.validate_every) * config.batch_size * TILES_PER_PATCH))
+        budget = max(FEWEST_TILES, round((steps or score_interval(None, config)) * config.batch_size * TILES_PER_PATCH))
         self._starts = _choose_tiles(cases, held_out, spec, budget, config.seed)
 
     def score(self, network: nn.Module, beside: Mapping[str, NDArray[np.float32]] | None = None) -> Score | None:

@@ -18,9 +18,9 @@ from napari_medseg.training.clock import Stopwatch, clock_of
 from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
-from napari_medseg.training.looking import Survey
+from napari_medseg.training.looking import Survey, looked_at
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LookAround, ShowSlice, hear
+from napari_medseg.training.messages import ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import caches
@@ -85,7 +85,7 @@ class Sketching:
         heard = hear(control)
         self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
         for asked in heard.around:
-            self._look_around(asked)
+            self.around.ask(asked, self.cases)
         for case in self.cases:
             mine = [message for message in heard.changed if message.sample == case.case.id]
             try:
@@ -133,8 +133,8 @@ class Sketching:
         if self.view is None or not self.fits or self._shown == (self.view, self.fits):
             return
         view = self.view
-        number = self._number(view.sample)
-        if number is not None and self._exists(self.cases[number], view):
+        number = looked_at(self.cases, view)
+        if number is not None:
             grid, place = self.cases[number].grid, (view.axis, view.index)
             found = answer_plane(self.network, self._features[number], grid, self.spec, place)
             yield Preview(view.sample, *place, found.labels, self.fits, found.doubt, "sketch")
@@ -142,24 +142,10 @@ class Sketching:
 
     def survey(self) -> Iterator[Event]:
         """Look at slices all over the volume, a few at a time, once the user wants to know where to look next."""
-        asked = self.around.asked
-        number = None if asked is None else self._number(asked.sample)
-        if asked is None or number is None or not self.fits:
-            return
-        for index in self.around.slices():
-            grid, place = self.cases[number].grid, (asked.axis, index)
-            found = answer_plane(self.network, self._features[number], grid, self.spec, place, keep=False)
-            yield Surveyed(asked.sample, *place, found.labels, self.fits, found.doubt)
-
-    def _look_around(self, message: LookAround) -> None:
-        number = self._number(message.sample)
-        if number is not None:
-            shape = self.cases[number].grid.placement.shape
-            self.around.ask(message, shape[message.axis] if message.axis < len(shape) else 0)
-
-    def _number(self, sample: str) -> int | None:
-        """Return the number of a case by its identifier; None if there is none."""
-        return next((number for number, case in enumerate(self.cases) if case.case.id == sample), None)
+        for number, place in self.around.slices() if self.fits else ():
+            case = self.cases[number]
+            found = answer_plane(self.network, self._features[number], case.grid, self.spec, place, keep=False)
+            yield Surveyed(case.case.id, *place, found.labels, self.fits, found.doubt)
 
     def measure(self) -> Measurement:
         """Return what the score is worth."""
@@ -200,11 +186,6 @@ class Sketching:
             return
         score = score_sketch(twin, self._features, self.cases, self.held_out, self.spec, self.task)
         self.dice, self.overlaps = (score.dice, score.overlaps) if score else (None, {})
-
-    @staticmethod
-    def _exists(case: LoadedCase, view: ShowSlice) -> bool:
-        shape = case.grid.placement.shape
-        return 0 <= view.axis < len(shape) and 0 <= view.index < shape[view.axis]
 
 
 def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event]:
