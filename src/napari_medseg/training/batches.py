@@ -46,7 +46,7 @@ class BatchMaker:
         self._images = [sample.image for sample in samples]
         self._targets = list(targets)
         self._sampler = PatchSampler(self._targets, len(samples[0].classes))
-        self._augmentation, self._seed, self._planar = augmentation, seed, planar
+        self.augmentation, self._seed, self._planar = augmentation, seed, planar
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="patches")
         self._ahead: tuple[tuple[int, int, Shape3], Future[Batch]] | None = None
 
@@ -101,7 +101,7 @@ class BatchMaker:
 
     def _patch(self, rng: np.random.Generator, shape: Shape3) -> tuple[torch.Tensor, torch.Tensor]:
         place = self._sampler.draw(rng, shape)
-        margin = self._augmentation.margin(shape)
+        margin = self.augmentation.margin(shape)
         image = cut_patch(self._images[place.sample], place, margin, 0)
         target = cut_patch(self._targets[place.sample], place, margin, UNLABELLED)
-        return apply_change(draw_change(self._augmentation, shape, rng), image, target, shape)
+        return apply_change(draw_change(self.augmentation, shape, rng), image, target, shape)

@@ -62,10 +62,6 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         yield from (Note(text, "warning") for text in cases[-1].grid.notes)
     held_out = _held_out(run, cases, config, resume)
     samples = [case.sample for case in cases]
-    ordered = ordered_axes([sample.target for sample in samples], len(spec.classes))
-    mirrored = tuple(axis for axis in flip_axes(spec, train) if axis not in ordered)
-    centre, unit = spread_of([sample.image for sample in samples])
-    augmentation = Augmentation(mirrored, train.geometry, train.intensity, centre, unit)
     targets = [held_out.training_target(sample) for sample in samples]
     teaching, watch = None, Stopwatch(clock_of(train.clock))
     if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):
@@ -73,6 +69,13 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     taught_seconds = watch.seconds
     if teaching is not None:
         targets = [teaching.fill(number, target) for number, target in enumerate(targets)]
+    # Where it takes the wide context to tell the classes apart, a mirrored image would tell them wrong.
+    ordered = ordered_axes([sample.target for sample in samples], len(spec.classes))
+    mirrored = () if teaching is not None and teaching.network.wide else flip_axes(spec, train)
+    centre, unit = spread_of([sample.image for sample in samples])
+    augmentation = Augmentation(
+        tuple(axis for axis in mirrored if axis not in ordered), train.geometry, train.intensity, centre, unit
+    )
     batches = BatchMaker(samples, targets, augmentation, train.seed, spec.dims == 2)
     start = None if config.init is None else Bundle.load(config.init)
     fresh = None if start is None else fresh_parameters(spec, start.spec)

@@ -21,6 +21,7 @@ from napari_medseg.training.learner import Batch, Learner, Pace
 from napari_medseg.training.opening import open_session
 from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import Teaching
+from napari_medseg.training.sketch.tuning import Tuned
 from napari_medseg.training.validation import Score
 from napari_medseg.volume import Volume
 
@@ -99,6 +100,14 @@ def test_no_teacher_where_it_is_not_wanted_or_a_model_is_trained_further(
     assert opened(make_run("second", init=init, **settings)).teaching is None
 
 
+@pytest.mark.parametrize(("wide", "axes"), [(False, (0, 1, 2)), (True, ())])
+def test_nothing_is_mirrored_where_it_takes_the_context_to_tell_the_classes(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, wide: bool, axes: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr("napari_medseg.training.sketch.teaching.tune", lambda *_: Tuned(wide))
+    assert opened(make_run(teacher=True)).batches.augmentation.flip_axes == axes
+
+
 def test_half_of_the_patches_lie_around_what_the_teacher_labelled() -> None:
     target = np.full((40, 40, 40), -1, np.int16)
     target[2, 2, 2], target[2, 2, 4] = 0, 1
@@ -150,8 +159,8 @@ def test_the_sketch_is_shown_until_another_is_clearly_ahead_of_it(make_run: Make
     score = Score({"shell": 0.7, "core": 0.9}, voxels=120)
     session.teaching = replace(taught(session), score=score)
     assert session.sketch_score == pytest.approx(0.8)
-    # two standard errors, as of ten independent voxels: strokes are twelve voxels long
-    assert session.margin == pytest.approx(2 * (0.8 * 0.2 / 10) ** 0.5)
+    # two standard errors, as of ten independent voxels: strokes are twelve voxels long; ten of fourteen count as right
+    assert session.margin == pytest.approx(2 * (10 / 14 * 4 / 14 / 10) ** 0.5)
     for gain, shown in ((0.9, "sketch"), (1.1, "network")):
         session.state.best_score = score.mean + gain * session.margin
         assert session.shown == shown
