@@ -5,11 +5,12 @@ from pathlib import Path
 
 from napari_medseg.progress import Control, Event
 from napari_medseg.training.config import TrainConfig
-from napari_medseg.training.messages import LabelsChanged, LookAround, ShowSlice, Stop
+from napari_medseg.training.messages import Drawing, LabelsChanged, LookAround, ShowSlice, Stop
 from napari_medseg.training.run import Case, RunConfig, RunFolder, TrainResult, create_run
 
 __all__ = [
     "Case",
+    "Drawing",
     "LabelsChanged",
     "LookAround",
     "RunConfig",
@@ -33,7 +34,7 @@ def train(
     run : RunFolder or path
         As made by `create_run`.
     control : Control, optional
-        Cancels, pauses, and passes the messages `LabelsChanged`, `ShowSlice`, `LookAround` and `Stop`.
+        Cancels, pauses, and passes the messages `LabelsChanged`, `ShowSlice`, `LookAround`, `Drawing` and `Stop`.
     resume : bool
         Go on from the last checkpoint, to the same weights as if nothing had happened; with none, begin. A pixel
         classifier always begins anew, with the labels as they are.

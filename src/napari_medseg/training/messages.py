@@ -1,9 +1,13 @@
 """What the user's side may tell a running training."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_medseg.progress import Control, Message
+
+REST_SECONDS = 0.4
+"""After the last word of a hand that draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class LookAround(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing(Message):
+    """The user's hand draws, or has just stopped: a training on the processor leaves it to the window meanwhile."""
+
+    held: bool = True
+    """Whether it draws. To be said again as long as it does; unsaid, it counts for `REST_SECONDS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Message):
     """End the training now, write the model from the best weights, and finish as usual.
 
@@ -58,15 +70,36 @@ class Heard:
     """The slice that the user looks at; None if that did not change."""
     around: Sequence[LookAround]
     changed: Sequence[LabelsChanged]
+    drawing: bool | None
+    """Whether the user's hand draws; None if nothing was said of it."""
+
+
+@dataclass
+class Rest:
+    """Whether to leave the processor to the window, as the user's hand draws."""
+
+    _until: float = 0.0
+
+    def hear(self, heard: Heard) -> None:
+        """Take in what was said."""
+        if heard.drawing is not None:
+            self._until = time.monotonic() + REST_SECONDS if heard.drawing else 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether to rest at this moment."""
+        return time.monotonic() < self._until
 
 
 def hear(control: Control) -> Heard:
     """Take the user's messages."""
     messages = list(control.receive())
     views = [message for message in messages if isinstance(message, ShowSlice)]
+    drawings = [message.held for message in messages if isinstance(message, Drawing)]
     return Heard(
         any(isinstance(message, Stop) for message in messages),
         views[-1] if views else None,
         [message for message in messages if isinstance(message, LookAround)],
         [message for message in messages if isinstance(message, LabelsChanged)],
+        drawings[-1] if drawings else None,
     )

@@ -22,7 +22,7 @@ from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.looking import Onlooker, Survey, looked_at
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import LabelsChanged, ShowSlice, hear
+from napari_medseg.training.messages import LabelsChanged, Rest, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.run import RunFolder
 from napari_medseg.training.schedule import PREVIEW_SHARE, TIMED_STEPS, UNTIMED_STEPS, plan_steps, score_interval
@@ -59,6 +59,8 @@ class Session:
     """The slice to show."""
     around: Survey = field(default_factory=Survey)
     """The slices to look at, beside that one."""
+    rest: Rest = field(default_factory=Rest)
+    """While the user's hand draws."""
     _painted_since: bool = False
     """Whether there are strokes that the pixel classifier in view does not know."""
     _preview_due: float = 0.0
@@ -99,6 +101,11 @@ class Session:
         return winner(self.sketch_score, self.state.best_score, self.state.blend_score, self.margin)
 
     @property
+    def _resting(self) -> bool:
+        """Whether the user's hand needs the processor."""
+        return self.learner.device.type == "cpu" and self.rest.due
+
+    @property
     def margin(self) -> float:
         """Dice that another model has to be ahead of the pixel classifier to take its place."""
         score = None if self.teaching is None else self.teaching.score
@@ -110,23 +117,25 @@ class Session:
         return self.teaching.score.mean if self.teaching is not None and self.teaching.score is not None else None
 
     def listen(self, control: Control) -> Iterator[Event]:
-        """Read the user's messages, wait while paused, raise `Cancelled` once cancelled."""
+        """Read the user's messages, wait while paused or while a hand draws, raise `Cancelled` once cancelled."""
         yield from self._read_messages(control)
         cancelled, self.stopped = processes.any_of(control.cancelled, self.stopped)
         if cancelled:
             control.cancel()
-        while control.paused and not control.cancelled and not self.stopped:
+        while (control.paused or self._resting) and not control.cancelled and not self.stopped:
             began = self.clock.now()
             time.sleep(PAUSE_POLL_SECONDS)
             yield from self._read_messages(control)
-            yield from self.preview()
-            yield from self.survey()
+            if not self._resting:
+                yield from self.preview()
+                yield from self.survey()
             self.clock.skip(self.clock.now() - began)
         if not self.stopped:
             control.checkpoint()
 
     def _read_messages(self, control: Control) -> Iterator[Event]:
         heard = hear(control)
+        self.rest.hear(heard)
         self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
         for message in heard.around:
             self.around.ask(message, self.cases)

@@ -11,7 +11,7 @@ from napari_medseg.models.design import Design
 from napari_medseg.prediction import LabelMap, Prediction
 from napari_medseg.progress import Preview, Surveyed
 from napari_medseg.project.visits import load_visits
-from napari_medseg.training import LabelsChanged, LookAround, TrainConfig
+from napari_medseg.training import Drawing, LabelsChanged, LookAround, TrainConfig
 from napari_medseg.ui.layers import (
     add_map,
     add_prediction,
@@ -382,6 +382,27 @@ def test_doubt_is_shown_beside_the_preview(viewer, training, image, labels):
     assert image_of(labels, viewer.layers) is image
     run.hide_preview()
     assert not doubt.visible
+
+
+def test_a_running_training_hears_that_the_hand_draws_and_when_it_stops(viewer, image, labels, dock, mouse, qtbot):
+    labels.data[10, 18, 18:30], labels.data[10, 3, 3:40] = 1, BACKGROUND_VALUE
+    pair, job = OpenPair(CASE, image, labels), Heard()
+    plan = TrainPlan("ball", CLASSES, Design(size="small"), None, TrainConfig(patch_size=(16, 16, 16)))
+    run = LiveRun(viewer, [pair], lay_out_run(plan, [open_source(pair)]), job, dock("Labels"))
+    viewer.dims.order = (0, 1, 2)
+    viewer.reset_view()
+    viewer.layers.selection.active = labels
+    go_to_slice(viewer, labels, 0, 10)
+    labels.mode, labels.selected_label = "paint", 1
+    job.messages.clear()
+    mouse.stroke(labels, (10, 10, 10), (10, 12, 20), (10, 14, 30))
+    qtbot.waitUntil(lambda: any(isinstance(message, LabelsChanged) for message in job.messages), timeout=5000)
+    said = [message for message in job.messages if isinstance(message, Drawing | LabelsChanged)]
+    assert said[0] == Drawing()
+    # the stroke ends before it is learnt
+    assert Drawing(held=False) in said[: [isinstance(message, LabelsChanged) for message in said].index(True)]
+    assert [message for message in said if isinstance(message, Drawing)][-1] == Drawing(held=False)
+    run.close()
 
 
 def test_a_running_training_hears_of_finished_slices_and_its_preview_can_be_accepted(

@@ -20,7 +20,7 @@ from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.looking import Survey, looked_at
 from napari_medseg.training.measured import Measurement, measure
-from napari_medseg.training.messages import ShowSlice, hear
+from napari_medseg.training.messages import Rest, ShowSlice, hear
 from napari_medseg.training.prepare import LoadedCase, training_data_hash
 from napari_medseg.training.run import RunFolder, TrainResult
 from napari_medseg.training.sketch.features import caches
@@ -51,6 +51,8 @@ class Sketching:
     view: ShowSlice | None = None
     around: Survey = field(default_factory=Survey)
     """The slices to look at, beside that one."""
+    rest: Rest = field(default_factory=Rest)
+    """While the user's hand draws."""
     stopped: bool = False
     fits: int = 0
     """Times that it learnt."""
@@ -79,10 +81,16 @@ class Sketching:
         """Since the beginning."""
         return self._watch.seconds
 
+    @property
+    def resting(self) -> bool:
+        """Whether the user's hand needs the processor."""
+        return self.network.low.device.type == "cpu" and self.rest.due
+
     def listen(self, control: Control) -> Iterator[Event]:
         """Take the user's messages; raise `Cancelled` once cancelled."""
         control.checkpoint()
         heard = hear(control)
+        self.rest.hear(heard)
         self.stopped, self.view = self.stopped or heard.stop, heard.view or self.view
         for asked in heard.around:
             self.around.ask(asked, self.cases)
@@ -196,7 +204,8 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
     sketching : Sketching
         What `napari_medseg.training.sketch.opening` made.
     control : Control
-        Cancels, and passes `LabelsChanged`, `ShowSlice`, `LookAround` and `Stop`.
+        Cancels, and passes `LabelsChanged`, `ShowSlice`, `LookAround`, `Drawing` and
+        `Stop`.
     live : bool
         Whether somebody paints and watches.
 
@@ -215,11 +224,12 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
     try:
         while live and not sketching.stopped:
             yield from sketching.listen(control)
-            yield from sketching.learn()
-            yield from sketching.show()
-            yield from sketching.settle()
-            yield from sketching.show()
-            yield from sketching.survey()
+            if not sketching.resting:
+                yield from sketching.learn()
+                yield from sketching.show()
+                yield from sketching.settle()
+                yield from sketching.show()
+                yield from sketching.survey()
             time.sleep(POLL_SECONDS)
         sketching.journal.end(sketching.fits, cancelled=False)
         yield Progress("Learning", 0, 1)

@@ -1,5 +1,6 @@
 """Carries the user's strokes into a running training."""
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_medseg.jobs import Job
 from napari_medseg.progress import Note
-from napari_medseg.training import LabelsChanged
+from napari_medseg.training import Drawing, LabelsChanged
 from napari_medseg.ui.background import in_background
 from napari_medseg.ui.connections import Connections
 from napari_medseg.ui.labels_mirror import Box, Edit, LabelsMirror
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_medseg.errors import MedsegError
 
 AFTER_STROKE_MS = 50
+DRAWING_SECONDS = 0.1
+"""While the hand draws, the job is told no more often."""
 QUIET_MS = 700
 """Undo, and edits by other plugins, announce themselves like a move of the slider does: look when it is at rest."""
 
@@ -67,6 +70,7 @@ class LiveLabels(QObject):
         self._stroke: Box | None = None
         self._everywhere = False
         self._looking = False
+        self._drawing_told = 0.0
         self._soon, self._quiet = QTimer(self), QTimer(self)
         for timer, interval in ((self._soon, AFTER_STROKE_MS), (self._quiet, QUIET_MS)):
             timer.setSingleShot(True)
@@ -75,6 +79,7 @@ class LiveLabels(QObject):
         self._quiet.timeout.connect(self._look_everywhere)
         self._layer_events = Connections(self)
         self._layer_events.connect(pair.labels.events.paint, self._on_paint)
+        self._layer_events.connect(pair.labels.events.labels_update, self._on_drawing)
         for emitter in (pair.labels.events.data, pair.labels.events.set_data):
             self._layer_events.connect(emitter, self._on_other_change)
 
@@ -89,7 +94,14 @@ class LiveLabels(QObject):
         self._soon.stop()
         self._quiet.stop()
 
+    def _on_drawing(self, _event: object = None) -> None:
+        now = time.monotonic()
+        if now - self._drawing_told >= DRAWING_SECONDS:
+            self._drawing_told = now
+            self._job.send(Drawing())
+
     def _on_paint(self, event: "LayerEvent") -> None:
+        self._job.send(Drawing(held=False))
         self._stroke = _union(self._stroke, stroke_box(event.value, self._labels.data.shape))
         if not self._soon.isActive():
             self._soon.start()
