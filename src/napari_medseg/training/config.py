@@ -62,6 +62,9 @@ class TrainConfig(BaseModel):
     teacher: bool = True
     """Let a pixel classifier that has learnt from the same strokes label what it is sure of; the user's own voxels
     always rule. For new networks on images that are not annotated completely."""
+    pretrain_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Steps in which a new network first learns to fill in what was hidden of the images, without labels; their time
+    counts as that of the training."""
     hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.15
     """Share of the annotation that is kept out of training to measure Dice on; 0 trains on everything."""
     validate_every: Annotated[int, Field(ge=1)] | None = None

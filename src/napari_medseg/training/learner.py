@@ -84,7 +84,7 @@ class Learner:
             torch.manual_seed(config.seed)
             self.network = build(spec)
         self.network.to(device).train()
-        self._layout = _layout(self.network, spec)
+        self._layout = layout_of(self.network, spec)
         self.network.to(memory_format=self._layout)
         self._parts: dict[str, Part] = parts(spec) if fresh is not None and config.freeze != "none" else {}
         self._batch_norms = {name: m for name, m in self.network.named_modules() if "BatchNorm" in type(m).__name__}
@@ -136,7 +136,7 @@ class Learner:
     def _deep_loss(self, outputs: object, target: torch.Tensor, teacher: float) -> torch.Tensor:
         """Return the loss of a network's outputs: of each half as much as of the next finer one."""
         total: torch.Tensor | None = None
-        found = _at_resolutions(outputs, target)
+        found = at_resolutions(outputs, target)
         for level, logits in enumerate(found):
             # At full size, as strokes would get lost at a coarser one.
             if logits.shape[2:] != target.shape[1:]:
@@ -220,8 +220,16 @@ def _drop_before_head(network: nn.Module, spec: ModelSpec, share: float) -> None
         module.register_forward_pre_hook(lambda m, inputs: (drop(inputs[0], share, m.training), *inputs[1:]))
 
 
-def _at_resolutions(outputs: object, target: torch.Tensor) -> list[torch.Tensor]:
-    """Return the logits of a network's outputs, finest first."""
+def at_resolutions(outputs: object, target: torch.Tensor) -> list[torch.Tensor]:
+    """Return the logits of a network's outputs, finest first.
+
+    Parameters
+    ----------
+    outputs : tensor or sequence of tensors
+        What the network returned.
+    target : (batch, [z,] y, x) tensor
+        Of as many axes as the labels have.
+    """
     if isinstance(outputs, torch.Tensor):
         # Some networks of MONAI stack the outputs of all resolutions behind the batch.
         return list(outputs.unbind(1)) if outputs.ndim > target.ndim + 1 else [outputs]
@@ -229,7 +237,7 @@ def _at_resolutions(outputs: object, target: torch.Tensor) -> list[torch.Tensor]
     return list(outputs)
 
 
-def _layout(network: nn.Module, spec: ModelSpec) -> torch.memory_format:
+def layout_of(network: nn.Module, spec: ModelSpec) -> torch.memory_format:
     """Return the order in memory in which the network is faster."""
     first = next((p.shape[0] for p in network.parameters() if p.ndim == spec.dims + 2), 0)
     instance_norm = any("InstanceNorm" in type(module).__name__ for module in network.modules())

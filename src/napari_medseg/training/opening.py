@@ -17,6 +17,7 @@ from napari_medseg.training.clock import Stopwatch, clock_of
 from napari_medseg.training.journal import Journal
 from napari_medseg.training.learner import Learner
 from napari_medseg.training.prepare import LoadedCase, flip_axes, load_case, patched
+from napari_medseg.training.pretraining import pretrain
 from napari_medseg.training.run import RunConfig, RunFolder
 from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.teaching import teach
@@ -66,7 +67,6 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     teaching, watch = None, Stopwatch(clock_of(train.clock))
     if train.teacher and config.init is None and any((sample.target == UNLABELLED).any() for sample in samples):
         teaching = yield from teach(cases, held_out, spec, task, train, control)
-    taught_seconds = watch.seconds
     if teaching is not None:
         targets = [teaching.fill(number, target) for number, target in enumerate(targets)]
     # Where it takes the wide context to tell the classes apart, a mirrored image would tell them wrong.
@@ -80,6 +80,10 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
     start = None if config.init is None else Bundle.load(config.init)
     fresh = None if start is None else fresh_parameters(spec, start.spec)
     learner = Learner(spec, task, train, device, fresh)
+    if train.pretrain_steps and start is None and not resume:
+        looks = yield from pretrain([sample.image for sample in samples], spec, train, device, control)
+        learner.network.load_state_dict(looks, strict=False)
+    seconds = watch.seconds
     state = State.start(train, tile_of(spec, cases[0].grid.shape))
     if resume:
         state, weights = load_checkpoint(run.last)
@@ -100,7 +104,7 @@ def open_session(run: RunFolder, control: Control, resume: bool) -> Generator[Ev
         batches,
         Validator(cases, held_out, spec, task, train),
         state,
-        Stopwatch(watch.now, state.seconds or taught_seconds),
+        Stopwatch(watch.now, state.seconds or seconds),
         teaching,
     )
 
