@@ -36,6 +36,16 @@ def test_an_ensemble_survives_the_disk_with_its_members(tmp_path):
         loaded.network()
 
 
+def test_what_members_count_survives_the_disk(tmp_path):
+    made = ensemble("both", [member(0), member(1)], [1, 3])
+    assert Bundle.load(made.save(tmp_path / "both").path).spec.pipeline.shares == (0.25, 0.75)
+    assert made.hash != ensemble("both", made.members).hash
+    assert "Weighted mean of 2 models" in (tmp_path / "both" / "docs" / "README.md").read_text()
+    for weights in ([1], [1, 0]):
+        with pytest.raises(ValueError, match=r"weights|greater than 0"):
+            ensemble("both", made.members, weights)
+
+
 def test_the_weights_are_those_of_all_members():
     made = ensemble("both", [member(0), member(1)])
     own = [each.state_dict() for each in made.members]

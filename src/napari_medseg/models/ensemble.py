@@ -11,7 +11,7 @@ from napari_medseg.models.retarget import is_trainable
 from napari_medseg.models.spec import ModelSpec
 
 
-def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
+def ensemble(name: str, members: Sequence[Bundle], weights: Sequence[float] | None = None) -> Bundle:
     """Return the model that averages the probabilities of several.
 
     Parameters
@@ -20,6 +20,8 @@ def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
         As shown to the user.
     members : sequence of Bundle
         Two or more models for the same classes; axes, voxel size, tiles and architecture may differ.
+    weights : sequence of float, optional
+        Of each in the mean; all count the same if None.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def ensemble(name: str, members: Sequence[Bundle]) -> Bundle:
         classes=first.classes,
         axcodes=first.axcodes,
         patch_size=first.patch_size,
-        pipeline=Ensemble(members=len(members)),
+        pipeline=Ensemble(members=len(members), weights=None if weights is None else tuple(weights)),
         modality=first.modality,
         description=f"Mean of the probabilities of {', '.join(member.spec.name for member in members)}.",
         licence=licences[0] if len(licences) == 1 else " AND ".join(licences),

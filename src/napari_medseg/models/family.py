@@ -19,7 +19,8 @@ TITLES = {
 def title(spec: ModelSpec) -> str:
     """Return what the model is, as shown to the user."""
     if isinstance(spec.pipeline, Ensemble):
-        return f"Mean of {spec.pipeline.members} models"
+        kind = "Mean" if spec.pipeline.weights is None else "Weighted mean"
+        return f"{kind} of {spec.pipeline.members} models"
     if isinstance(spec.pipeline, Parts):
         return f"{len(spec.pipeline.tables)} models, each for some of the classes"
     return TITLES.get(spec.architecture) or architecture(spec.architecture).title

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Part(BaseModel):
@@ -61,6 +61,20 @@ class Ensemble(_Part):
     kind: Literal["ensemble"] = "ensemble"
     members: Annotated[int, Field(ge=2)]
     """How many."""
+    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """Of each member in the mean; None: all count the same."""
+
+    @model_validator(mode="after")
+    def _one_each(self) -> "Ensemble":
+        if self.weights is not None and len(self.weights) != self.members:
+            raise ValueError(f"{self.members} members need as many weights; got {len(self.weights)}")
+        return self
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each member in the mean; they sum to 1."""
+        weights = self.weights or (1.0,) * self.members
+        return tuple(weight / sum(weights) for weight in weights)
 
 
 class Parts(_Part):

@@ -2,21 +2,25 @@
 
 from typing import Literal
 
-RIPE = 0.75
+RIPE = 0.5
 """Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
 AHEAD = 2.0
-"""Standard errors of the sketch's score that another must be ahead of it."""
+"""Standard errors that a network must be ahead to be shown alone; half of it is what chance may take from the blend."""
+ALONE = 3000
+"""Held-out voxels of the classes, at least, for a network to be shown alone."""
+NETWORK_SHARE = 0.25
+"""Of the network in the blend: it is surer of itself than it should be, and decides where the sketch is not sure."""
 
 Winner = Literal["network", "blend", "sketch"]
 
 
-def winner(sketch: float | None, network: float, blend: float, margin: float) -> Winner:
+def winner(sketch: float | None, network: float, blend: float, margin: float, alone: bool) -> Winner:
     """Return what to show and keep, by the scores on the held-out voxels.
 
     Held-out strokes are few, and many of them correct the sketch: they lie where it was wrong, and say nothing of
-    places where nobody painted and a network that knows little errs most. So the sketch stays until something else is
-    clearly ahead of it. Of both others the blend is taken unless the network is as clearly ahead of it too, as its
-    errors are fewer where nothing was held out; but not while the network is far from the sketch.
+    places where nobody painted and a network that knows little errs most. The blend is mostly the sketch, and better
+    where that is in doubt; so it is shown once the network knows something, unless it is behind by more than chance.
+    The network is shown alone once it is clearly ahead of both on so many voxels that they are no corrections alone.
 
     Parameters
     ----------
@@ -26,22 +30,24 @@ def winner(sketch: float | None, network: float, blend: float, margin: float) ->
     network : float
         Of the network; -1 before its first score.
     blend : float
-        Of the mean of their probabilities; -1 before the network's first score.
+        Of the weighed mean of their probabilities; -1 before the network's first score.
     margin : float
         Dice that one has to be ahead to be clearly so.
+    alone : bool
+        Whether so much is held out that the network may be shown alone.
 
     Examples
     --------
-    >>> winner(0.8, 0.7, 0.86, 0.05), winner(0.8, 0.88, -1.0, 0.05), winner(None, -1.0, -1.0, 0.05)
-    ('blend', 'network', 'blend')
-    >>> winner(0.8, 0.7, 0.82, 0.05), winner(0.8, 0.89, 0.87, 0.05), winner(0.8, 0.3, 0.9, 0.05)
-    ('sketch', 'blend', 'sketch')
+    >>> winner(0.8, 0.88, 0.82, 0.05, True), winner(0.8, 0.88, 0.82, 0.05, False), winner(None, -1.0, -1.0, 0.05, False)
+    ('network', 'blend', 'blend')
+    >>> winner(0.8, 0.7, 0.78, 0.05, True), winner(0.8, 0.3, 0.8, 0.05, True), winner(0.8, 0.7, 0.77, 0.05, True)
+    ('blend', 'sketch', 'sketch')
     """
     if sketch is None:
         return "blend"
-    if network > max(sketch, blend) + margin:
+    if alone and network > max(sketch, blend) + margin:
         return "network"
-    return "blend" if max(network, blend) > sketch + margin and network >= RIPE * sketch else "sketch"
+    return "blend" if network >= RIPE * sketch and blend >= sketch - margin / 2 else "sketch"
 
 
 def reason(chosen: Winner, sketch: float | None, network: float, blend: float) -> str:

@@ -12,7 +12,7 @@ from napari_medseg.device import Precision
 from napari_medseg.inference.preview import UTMOST, SliceAnswer, answer_of, answer_slice, slice_logits
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import LEAST_PROBABILITY
-from napari_medseg.training.choosing import Winner
+from napari_medseg.training.choosing import NETWORK_SHARE, Winner
 from napari_medseg.training.messages import LookAround, ShowSlice
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.sketch.plane import plane_logits
@@ -123,7 +123,7 @@ class Onlooker:
             return self._network_says(case, place)
         plane = self._plane(self.teaching, number, case, place, keep=True)
         if who == "blend":
-            plane = _mean(plane, slice_logits(self.network, case.grid, self.spec, place, self.precision))
+            plane = _blend(plane, slice_logits(self.network, case.grid, self.spec, place, self.precision))
         return answer_of(plane, case.grid, self.spec, place[0])
 
     def _network_says(self, case: LoadedCase, place: tuple[int, int]) -> SliceAnswer:
@@ -158,7 +158,7 @@ class Onlooker:
         network = answer_of(logits, case.grid, self.spec, place[0])
         best = {"network": network, "sketch": sketch}.get(by)
         if best is None:
-            best = answer_of(_mean(plane, logits), case.grid, self.spec, place[0])
+            best = answer_of(_blend(plane, logits), case.grid, self.spec, place[0])
         return SliceAnswer(best.labels, np.where(sketch.labels != network.labels, np.uint8(UTMOST), best.doubt))
 
     @staticmethod
@@ -166,6 +166,7 @@ class Onlooker:
         return plane_logits(teaching.network, teaching.features[number], case.grid, teaching.spec, place, keep)
 
 
-def _mean(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Return logits of the mean of the probabilities that two (class, z, y, x) logits give."""
-    return ((one.float().softmax(dim=0) + other.float().softmax(dim=0)) / 2).clamp_min(LEAST_PROBABILITY).log()
+def _blend(sketch: torch.Tensor, network: torch.Tensor) -> torch.Tensor:
+    """Return logits of the weighed mean of the probabilities that two (class, z, y, x) logits give."""
+    mean = sketch.float().softmax(dim=0).lerp(network.float().softmax(dim=0), NETWORK_SHARE)
+    return mean.clamp_min(LEAST_PROBABILITY).log()

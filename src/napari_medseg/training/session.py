@@ -15,7 +15,7 @@ from napari_medseg.progress import Control, EpochEnd, Event, Note, Preview, Save
 from napari_medseg.tasks import task_named
 from napari_medseg.training.batches import BatchMaker
 from napari_medseg.training.checkpoint import State, save_best, save_checkpoint
-from napari_medseg.training.choosing import AHEAD, Winner, reason, winner
+from napari_medseg.training.choosing import AHEAD, ALONE, Winner, reason, winner
 from napari_medseg.training.clock import Stopwatch
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.journal import Journal
@@ -98,7 +98,11 @@ class Session:
         """What scored highest on the held-out voxels so far: that is what the user sees."""
         if self.teaching is None:
             return "network"
-        return winner(self.sketch_score, self.state.best_score, self.state.blend_score, self.margin)
+        return self.best_of(self.state.best_score, self.state.blend_score)
+
+    def best_of(self, network: float, blend: float) -> Winner:
+        """Return which model is the best one, given the scores of the network and of the blend."""
+        return winner(self.sketch_score, network, blend, self.margin, self._much_held_out)
 
     @property
     def _resting(self) -> bool:
@@ -110,6 +114,12 @@ class Session:
         """Dice that another model has to be ahead of the pixel classifier to take its place."""
         score = None if self.teaching is None else self.teaching.score
         return 0.0 if score is None else AHEAD * score.uncertainty
+
+    @property
+    def _much_held_out(self) -> bool:
+        """Whether the held-out voxels are more than a few corrections."""
+        score = None if self.teaching is None else self.teaching.score
+        return score is not None and score.voxels >= ALONE
 
     @property
     def sketch_score(self) -> float | None:

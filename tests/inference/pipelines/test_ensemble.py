@@ -66,6 +66,14 @@ def test_probabilities_are_the_mean_and_labels_the_strongest(alone):
     assert found.bundle == "e"
 
 
+def test_members_may_count_more_than_others(alone):
+    found = outputs(ensemble("e", MEMBERS, [1, 2, 5]), probabilities=True, uncertainty=True)
+    mean = (alone[0] + 2 * alone[1] + 5 * alone[2]) / 8
+    np.testing.assert_allclose(probabilities(found), mean, atol=1e-6)
+    np.testing.assert_array_equal(found.label_map.labels, np.array([0, 2, 7])[mean.argmax(0)])
+    np.testing.assert_allclose(uncertainty(found), entropy(mean), atol=1e-5)
+
+
 def test_uncertainty_is_the_entropy_of_the_mean_or_what_members_disagree_about(alone):
     both = ensemble("e", MEMBERS)
     np.testing.assert_allclose(uncertainty(outputs(both, uncertainty=True)), entropy(alone.mean(0)), atol=1e-5)

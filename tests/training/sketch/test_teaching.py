@@ -154,25 +154,31 @@ def test_the_better_of_teacher_and_network_is_shown_and_kept(make_run: MakeRun) 
     assert min(result.dice.values()) > 0.8
 
 
-def test_the_sketch_is_shown_until_another_is_clearly_ahead_of_it(make_run: MakeRun) -> None:
+def test_the_network_is_shown_alone_once_it_is_clearly_ahead_on_much(make_run: MakeRun) -> None:
     session = opened(make_run(teacher=True, hold_out=0.2))
     score = Score({"shell": 0.7, "core": 0.9}, voxels=120)
     session.teaching = replace(taught(session), score=score)
     assert session.sketch_score == pytest.approx(0.8)
     # two standard errors, as of ten independent voxels: strokes are twelve voxels long; ten of fourteen count as right
     assert session.margin == pytest.approx(2 * (10 / 14 * 4 / 14 / 10) ** 0.5)
-    for gain, shown in ((0.9, "sketch"), (1.1, "network")):
-        session.state.best_score = score.mean + gain * session.margin
-        assert session.shown == shown
-    session.state.blend_score = session.state.best_score
+    assert session.shown == "sketch"
+    session.state.best_score = session.state.blend_score = score.mean
     assert session.shown == "blend"
+    session.state.best_score = 1.0
+    much = replace(score, voxels=30_000)
+    assert session.shown == "blend"
+    session.teaching = replace(session.teaching, score=much)
+    assert session.shown == "network"
+    session.state.best_score = score.mean + 0.9 * session.margin
+    assert session.shown == "blend"
+    session.state.blend_score = score.mean - 0.6 * session.margin
+    assert session.shown == "sketch"
 
 
 def test_both_together_are_one_model_that_goes_on_as_a_network(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_medseg.training.session.winner", lambda *_: "blend")
-    monkeypatch.setattr("napari_medseg.training.result.winner", lambda *_: "blend")
     control = Control()
     control.send(ShowSlice("head", 0, 9))
     run = make_run(teacher=True, hold_out=0.2, steps=2, preview_hz=2, learning_rate=1e-6)
@@ -184,10 +190,10 @@ def test_both_together_are_one_model_that_goes_on_as_a_network(
     assert [member.spec.architecture for member in both.members] == [trainable(both).spec.architecture, "sketch"]
     assert both.spec.metrics
 
-    # what the model gives is the mean of what its two parts give
+    # what the model gives is the mean of what its two parts give, one part and three
     image = read(run.load().cases[0].image)[0]
     found = [probabilities_of(image, bundle) for bundle in (both, *both.members)]
-    np.testing.assert_allclose(found[0], (found[1] + found[2]) / 2, atol=1e-5)
+    np.testing.assert_allclose(found[0], 0.25 * found[1] + 0.75 * found[2], atol=1e-5)
 
 
 def test_what_both_together_show_is_what_becomes_the_model(make_run: MakeRun) -> None:

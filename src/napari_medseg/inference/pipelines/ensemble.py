@@ -11,6 +11,7 @@ from napari_medseg.inference.options import PredictOptions
 from napari_medseg.inference.pipelines.steps import member_prediction
 from napari_medseg.inference.scratch import zeros
 from napari_medseg.models import Bundle
+from napari_medseg.models.pipeline import Ensemble
 from napari_medseg.prediction import LabelMap, Output, ProbabilityMap, UncertaintyMap
 from napari_medseg.progress import Control, Event, Progress
 from napari_medseg.volume import Volume
@@ -29,13 +30,14 @@ def predict_ensemble(
     mean: Map = zeros((len(spec.classes), *volume.spatial_shape), np.float32)
     inner: Map = zeros(volume.spatial_shape, np.float32)
     disagreement = options.uncertainty and options.measure == "mutual_information"
-    for number, member in enumerate(bundle.members, start=1):
+    assert isinstance(spec.pipeline, Ensemble)
+    for number, (member, share) in enumerate(zip(bundle.members, spec.pipeline.shares, strict=True), start=1):
         found = yield from member_prediction(volume, member, own, control, number, count)
         (probabilities,) = (o.probabilities for o in found.outputs if isinstance(o, ProbabilityMap))
         for row in range(mean.shape[1]):
-            mean[:, row] += probabilities[:, row] / count
+            mean[:, row] += share * probabilities[:, row]
             if disagreement:
-                inner[row] += relative_entropy(probabilities[:, row]) / count
+                inner[row] += share * relative_entropy(probabilities[:, row])
         control.checkpoint()
     yield Progress("Averaging", 0, 1)
     winners = np.stack([mean[:, row].argmax(axis=0) for row in range(mean.shape[1])])
