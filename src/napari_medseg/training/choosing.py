@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-RIPE = 0.5
+RIPE = 0.35
 """Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
 AHEAD = 2.0
 """Standard errors that a network must be ahead to be shown alone; half of it is what chance may take from the blend."""
@@ -40,7 +40,7 @@ def winner(sketch: float | None, network: float, blend: float, margin: float, al
     --------
     >>> winner(0.8, 0.88, 0.82, 0.05, True), winner(0.8, 0.88, 0.82, 0.05, False), winner(None, -1.0, -1.0, 0.05, False)
     ('network', 'blend', 'blend')
-    >>> winner(0.8, 0.7, 0.78, 0.05, True), winner(0.8, 0.3, 0.8, 0.05, True), winner(0.8, 0.7, 0.77, 0.05, True)
+    >>> winner(0.8, 0.7, 0.78, 0.05, True), winner(0.8, 0.25, 0.8, 0.05, True), winner(0.8, 0.7, 0.77, 0.05, True)
     ('blend', 'sketch', 'sketch')
     """
     if sketch is None:
