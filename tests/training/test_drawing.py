@@ -8,7 +8,7 @@ import pytest
 from napari_medseg.models import ModelSpec
 from napari_medseg.progress import Control, EpochEnd, Finished, Step
 from napari_medseg.training import Drawing, RunFolder, ShowSlice, Stop, messages, train
-from napari_medseg.training.messages import REST_SECONDS, Rest, hear
+from napari_medseg.training.messages import BETWEEN_SECONDS, REST_SECONDS, Rest, hear
 
 
 def test_a_rest_ends_with_the_stroke_or_some_time_after_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,10 @@ def test_a_rest_ends_with_the_stroke_or_some_time_after_the_last_word(monkeypatc
     now[0] += 0.2 * REST_SECONDS
     assert not say()
     assert not say(Drawing(), Drawing(held=False))
+    rest.between = True
+    assert say(Drawing(), Drawing(held=False))
+    now[0] += 1.1 * BETWEEN_SECONDS
+    assert not say()
 
 
 @pytest.mark.parametrize("sketch", [False, True])
@@ -47,6 +51,7 @@ def test_nothing_is_learnt_while_a_hand_draws(
             control.send(Stop())
 
     monkeypatch.setattr(messages, "REST_SECONDS", 1e6)
+    monkeypatch.setattr(messages, "BETWEEN_SECONDS", 0.0)
     monkeypatch.setattr(messages.time, "sleep", sleep)
     control.send(Drawing())
     for event in train(run, control, live=True):

@@ -8,6 +8,8 @@ from napari_medseg.progress import Control, Message
 
 REST_SECONDS = 0.4
 """After the last word of a hand that draws."""
+BETWEEN_SECONDS = 0.4
+"""After a stroke, for a training whose answer can wait: the next stroke often follows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,15 @@ class Heard:
 class Rest:
     """Whether to leave the processor to the window, as the user's hand draws."""
 
+    between: bool = False
+    """Whether to rest between two strokes, too."""
     _until: float = 0.0
 
     def hear(self, heard: Heard) -> None:
         """Take in what was said."""
         if heard.drawing is not None:
-            self._until = time.monotonic() + REST_SECONDS if heard.drawing else 0.0
+            after = BETWEEN_SECONDS if self.between else 0.0
+            self._until = time.monotonic() + (REST_SECONDS if heard.drawing else after)
 
     @property
     def due(self) -> bool:

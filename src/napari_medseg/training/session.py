@@ -59,7 +59,7 @@ class Session:
     """The slice to show."""
     around: Survey = field(default_factory=Survey)
     """The slices to look at, beside that one."""
-    rest: Rest = field(default_factory=Rest)
+    rest: Rest = field(default_factory=lambda: Rest(between=True))
     """While the user's hand draws."""
     _painted_since: bool = False
     """Whether there are strokes that the pixel classifier in view does not know."""
