@@ -100,7 +100,8 @@ def pretrain(
                 raise
             release_memory(device)
             yield Note("The memory does not suffice to learn the looks of the images without labels.", "warning")
-            return {}
+            # Others may have had enough, and wait for an answer.
+            return processes.from_first({})
         nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
         errors.append(error.detach())

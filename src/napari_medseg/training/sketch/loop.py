@@ -204,8 +204,7 @@ def sketch(sketching: Sketching, control: Control, live: bool) -> Iterator[Event
     sketching : Sketching
         What `napari_medseg.training.sketch.opening` made.
     control : Control
-        Cancels, and passes `LabelsChanged`, `ShowSlice`, `LookAround`, `Drawing` and
-        `Stop`.
+        Cancels, and passes `LabelsChanged`, `ShowSlice`, `LookAround`, `Drawing` and `Stop`.
     live : bool
         Whether somebody paints and watches.
 
