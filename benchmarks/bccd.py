@@ -64,8 +64,8 @@ def ours(data: Path, weights: Path, minutes: float, clock: str, device: str) -> 
             if isinstance(event, EpochEnd):
                 log.info("ours: step %d, %.0f s, held out %s", event.step, event.seconds, event.scores)
         bundle = Bundle.load(Path(folder) / "run" / "bundle")
-    boxed = find_boxed(data / "images", data / "instances_val.json")
-    *_, done = detect_files(boxed.paths, boxed.names, bundle, DetectOptions(device=device, flips=True), Control())
+        boxed = find_boxed(data / "images", data / "instances_val.json")
+        *_, done = detect_files(boxed.paths, boxed.names, bundle, DetectOptions(device=device, flips=True), Control())
     assert isinstance(done, Finished)
     return scores_of(boxed, done.result[0])  # type: ignore[index]
 

@@ -133,12 +133,6 @@ class Boxes:
         """
         return np.asarray(self.sizes * np.array(geometry.spacing)[-self.axes :])
 
-    def centres_mm(self, geometry: Geometry) -> NDArray[np.float64]:
-        """Return the (n, 3) middles in RAS+ mm."""
-        index = np.zeros((len(self), geometry.ndim))
-        index[:, -self.axes :] = self.centres - 0.5
-        return geometry @ index
-
 
 Output = LabelMap | ProbabilityMap | UncertaintyMap | Boxes
 

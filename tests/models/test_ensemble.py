@@ -41,9 +41,17 @@ def test_what_members_count_survives_the_disk(tmp_path):
     assert Bundle.load(made.save(tmp_path / "both").path).spec.pipeline.shares == (0.25, 0.75)
     assert made.hash != ensemble("both", made.members).hash
     assert "Weighted mean of 2 models" in (tmp_path / "both" / "docs" / "README.md").read_text()
-    for weights in ([1], [1, 0]):
+    for values in ([1], [1, 0]):
         with pytest.raises(ValueError, match=r"weights|greater than 0"):
-            ensemble("both", made.members, weights)
+            ensemble("both", made.members, values)
+        with pytest.raises(ValueError, match=r"temperatures|greater than 0"):
+            ensemble("both", made.members, temperatures=values)
+
+
+def test_how_members_are_softened_survives_the_disk(tmp_path):
+    made = ensemble("both", [member(0), member(1)], temperatures=[4, 1])
+    assert Bundle.load(made.save(tmp_path / "both").path).spec.pipeline.temperatures == (4, 1)
+    assert made.hash != ensemble("both", made.members).hash
 
 
 def test_the_weights_are_those_of_all_members():

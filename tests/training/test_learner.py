@@ -124,7 +124,7 @@ def test_deep_supervision_halves_the_weight_of_each_coarser_output() -> None:
     assert outputs.shape[1] == 2
     target = batch().target
     fine, coarse = (TASK.loss(outputs[:, level], target) for level in range(2))
-    found = learner._deep_loss(outputs, target, 0.0)
+    found = learner._deep_loss(outputs, target)
     torch.testing.assert_close(found, (fine + coarse / 2) / 1.5)
 
 
@@ -134,4 +134,4 @@ def test_outputs_of_other_sizes_are_brought_to_that_of_the_target() -> None:
     fine, coarse = torch.randn(2, 2, 16, 16, 16), torch.randn(2, 2, 8, 8, 8)
     enlarged = torch.nn.functional.interpolate(coarse, (16, 16, 16), mode="trilinear")
     wanted = (TASK.loss(fine, target) + TASK.loss(enlarged, target) / 2) / 1.5
-    torch.testing.assert_close(learner._deep_loss([fine, coarse], target, 0.0), wanted)
+    torch.testing.assert_close(learner._deep_loss([fine, coarse], target), wanted)

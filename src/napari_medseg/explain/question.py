@@ -1,7 +1,7 @@
 """What is asked: a network, a score of its answer, and what it sees."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -71,10 +71,6 @@ class Question:
     def spread(self) -> float:
         """Range of the image's values."""
         return float(self.image.max() - self.image.min())
-
-    def with_batch(self, batch: int) -> "Question":
-        """Return the same question, to be answered with other batches."""
-        return replace(self, batch=batch)
 
 
 def summed(maps: torch.Tensor, per_channel: bool) -> torch.Tensor:

@@ -11,7 +11,12 @@ from napari_medseg.models.retarget import is_trainable
 from napari_medseg.models.spec import ModelSpec
 
 
-def ensemble(name: str, members: Sequence[Bundle], weights: Sequence[float] | None = None) -> Bundle:
+def ensemble(
+    name: str,
+    members: Sequence[Bundle],
+    weights: Sequence[float] | None = None,
+    temperatures: Sequence[float] | None = None,
+) -> Bundle:
     """Return the model that averages the probabilities of several.
 
     Parameters
@@ -22,6 +27,8 @@ def ensemble(name: str, members: Sequence[Bundle], weights: Sequence[float] | No
         Two or more models for the same classes; axes, voxel size, tiles and architecture may differ.
     weights : sequence of float, optional
         Of each in the mean; all count the same if None.
+    temperatures : sequence of float, optional
+        What each one's logits are divided by before they become probabilities; 1 if None.
 
     Returns
     -------
@@ -52,7 +59,11 @@ def ensemble(name: str, members: Sequence[Bundle], weights: Sequence[float] | No
         classes=first.classes,
         axcodes=first.axcodes,
         patch_size=first.patch_size,
-        pipeline=Ensemble(members=len(members), weights=None if weights is None else tuple(weights)),
+        pipeline=Ensemble(
+            members=len(members),
+            weights=None if weights is None else tuple(weights),
+            temperatures=None if temperatures is None else tuple(temperatures),
+        ),
         modality=first.modality,
         description=f"Mean of the probabilities of {', '.join(member.spec.name for member in members)}.",
         licence=licences[0] if len(licences) == 1 else " AND ".join(licences),

@@ -63,11 +63,15 @@ class Ensemble(_Part):
     """How many."""
     weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """Of each member in the mean; None: all count the same."""
+    temperatures: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """What each member's logits are divided by before they become probabilities: more than 1 for a member that is surer
+    of itself than it should be (Guo et al., arXiv 1706.04599). None: 1 for all."""
 
     @model_validator(mode="after")
     def _one_each(self) -> "Ensemble":
-        if self.weights is not None and len(self.weights) != self.members:
-            raise ValueError(f"{self.members} members need as many weights; got {len(self.weights)}")
+        for name, values in (("weights", self.weights), ("temperatures", self.temperatures)):
+            if values is not None and len(values) != self.members:
+                raise ValueError(f"{self.members} members need as many {name}; got {len(values)}")
         return self
 
     @property

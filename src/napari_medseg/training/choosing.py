@@ -8,8 +8,9 @@ AHEAD = 2.0
 """Standard errors that a network must be ahead to be shown alone; half of it is what chance may take from the blend."""
 ALONE = 3000
 """Held-out voxels of the classes, at least, for a network to be shown alone."""
-NETWORK_SHARE = 0.25
-"""Of the network in the blend: it is surer of itself than it should be, and decides where the sketch is not sure."""
+NETWORK_SHARE, NETWORK_TEMPERATURE = 0.35, 4.0
+"""Of the network in the blend, and what its logits are divided by there: trained for minutes on a few strokes it is far
+surer of itself than it should be, and is to decide only where the sketch is not sure."""
 
 Winner = Literal["network", "blend", "sketch"]
 

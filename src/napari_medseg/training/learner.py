@@ -46,8 +46,6 @@ class Pace:
     learning_rate: float
     settled: bool = False
     """Whether batch normalisation uses its running statistics instead of the batch's, and keeps them."""
-    teacher: float = 0.0
-    """Weight of what a teacher labelled."""
     frozen: frozenset[Part] = frozenset()
     """Parts of a network from another model that stay as they are."""
 
@@ -113,7 +111,7 @@ class Learner:
         seed = [self._config.seed, number, *([processes.rank()] if processes.rank() else [])]
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self._prepare(pace)
-        loss = self._attempt(batch, pace.teacher)
+        loss = self._attempt(batch)
         # Only now that the attempt is over are its tensors gone.
         if loss is None:
             self._optimizer.zero_grad(set_to_none=True)
@@ -133,7 +131,7 @@ class Learner:
         for name, module in self._batch_norms.items():
             module.train(not pace.settled and self._parts.get(f"{name}.weight") not in pace.frozen)
 
-    def _deep_loss(self, outputs: object, target: torch.Tensor, teacher: float) -> torch.Tensor:
+    def _deep_loss(self, outputs: object, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of a network's outputs: of each half as much as of the next finer one."""
         total: torch.Tensor | None = None
         found = at_resolutions(outputs, target)
@@ -142,26 +140,26 @@ class Learner:
             if logits.shape[2:] != target.shape[1:]:
                 mode = "trilinear" if logits.ndim == 5 else "bilinear"
                 logits = functional.interpolate(logits.float(), target.shape[1:], mode=mode)
-            part = self._loss(logits, target, teacher) * 2.0**-level
+            part = self._loss(logits, target) * 2.0**-level
             total = part if total is None else total + part
         assert total is not None
         return total / sum(2.0**-level for level in range(len(found)))
 
-    def _loss(self, logits: torch.Tensor, target: torch.Tensor, teacher: float) -> torch.Tensor:
-        """Return the loss on what was painted, and, weighed by `teacher`, on that and what a teacher said."""
+    def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss on what was painted, and where a teacher said more, also on both together."""
         taught = target >= TAUGHT
         # Several processes must ask the same of each other.
         if not any(processes.any_of(bool(taught.any()))):
             return self._task.loss(logits, target)
         painted = self._task.loss(logits, target.masked_fill(taught, UNLABELLED))
-        return painted + teacher * self._task.loss(logits, torch.where(taught, target - TAUGHT, target))
+        return painted + self._task.loss(logits, torch.where(taught, target - TAUGHT, target))
 
-    def _attempt(self, batch: Batch, teacher: float) -> torch.Tensor | None:
+    def _attempt(self, batch: Batch) -> torch.Tensor | None:
         """Return the loss once its gradients are there; None if the memory of any process is too small."""
         outputs = _unless_out_of_memory(lambda: self._forward(batch))
         if any(processes.any_of(outputs is None)):
             return None
-        loss = _unless_out_of_memory(lambda: self._backward(outputs, batch, teacher))
+        loss = _unless_out_of_memory(lambda: self._backward(outputs, batch))
         return None if any(processes.any_of(loss is None)) else loss
 
     def _forward(self, batch: Batch) -> object:
@@ -171,8 +169,8 @@ class Learner:
             outputs: object = self.network(image)
         return outputs
 
-    def _backward(self, outputs: object, batch: Batch, teacher: float) -> torch.Tensor:
-        loss = self._deep_loss(outputs, batch.target.to(self.device, non_blocking=True), teacher)
+    def _backward(self, outputs: object, batch: Batch) -> torch.Tensor:
+        loss = self._deep_loss(outputs, batch.target.to(self.device, non_blocking=True))
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

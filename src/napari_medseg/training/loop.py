@@ -16,7 +16,7 @@ from napari_medseg.training.opening import open_session
 from napari_medseg.training.restoration.loop import train_restoration
 from napari_medseg.training.result import finish
 from napari_medseg.training.run import RunFolder, TrainResult
-from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled, teacher_weight
+from napari_medseg.training.schedule import frozen_parts, learning_rate, statistics_settled
 from napari_medseg.training.shrink import shrink
 from napari_medseg.training.sketch.opening import train_sketch
 from napari_medseg.training.together import own_folder
@@ -89,6 +89,5 @@ def pace_of(step: int, steps: int, config: TrainConfig) -> Pace:
     return Pace(
         learning_rate(step, steps, config),
         statistics_settled(step, steps, config),
-        teacher_weight(step, steps),
         frozen_parts(step, steps, config),
     )

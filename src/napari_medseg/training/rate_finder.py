@@ -56,7 +56,7 @@ def find_rate(run: Path, control: Control) -> Iterator[Event]:
     from napari_medseg.training.learner import NoMemory, Pace
     from napari_medseg.training.opening import open_session
     from napari_medseg.training.run import RunFolder
-    from napari_medseg.training.schedule import TEACHER_FIRST, frozen_parts
+    from napari_medseg.training.schedule import frozen_parts
     from napari_medseg.training.shrink import shrink
 
     with TemporaryDirectory(prefix="napari-medseg-rate-") as folder:
@@ -70,7 +70,7 @@ def find_rate(run: Path, control: Control) -> Iterator[Event]:
                 step, state = len(losses), session.state
                 yield Progress(STAGE, step, STEPS)
                 batch = session.batches.get(step, state.batch_size, state.patch)
-                pace = Pace(rates[step], teacher=TEACHER_FIRST, frozen=frozen_parts(0, STEPS, session.config))
+                pace = Pace(rates[step], frozen=frozen_parts(0, STEPS, session.config))
                 try:
                     losses.append(float(session.learner.step(batch, pace, step)))
                 except NoMemory:

@@ -10,7 +10,7 @@ from napari_medseg.models import Bundle
 from napari_medseg.models.ensemble import ensemble
 from napari_medseg.progress import Event, Finished, Note, Saved
 from napari_medseg.training.checkpoint import load_best
-from napari_medseg.training.choosing import NETWORK_SHARE, Winner, reason
+from napari_medseg.training.choosing import NETWORK_SHARE, NETWORK_TEMPERATURE, Winner, reason
 from napari_medseg.training.comparing import save_labelled
 from napari_medseg.training.prepare import training_data_hash
 from napari_medseg.training.run import TrainResult
@@ -18,7 +18,7 @@ from napari_medseg.training.session import Session
 from napari_medseg.training.sketch.fit import sketch_bundle
 from napari_medseg.training.validation import Score
 
-BOTH = "Mean of the probabilities of a network, one part, and of the pixel classifier that taught it, three parts."
+BOTH = "Weighted mean of the softened probabilities of a network and those of the pixel classifier that taught it."
 
 
 def finish(session: Session, cancelled: bool = False) -> Iterator[Event]:
@@ -91,5 +91,6 @@ def _bundle(session: Session, who: Winner, weights: dict[str, torch.Tensor], met
     sketch = sketch_bundle(session.teaching.spec.model_copy(update=seen), session.teaching.network)
     if who == "sketch":
         return sketch
-    both = ensemble(session.spec.name, [network, sketch], [NETWORK_SHARE, 1 - NETWORK_SHARE])
+    shares, heats = (NETWORK_SHARE, 1 - NETWORK_SHARE), (NETWORK_TEMPERATURE, 1.0)
+    both = ensemble(session.spec.name, [network, sketch], shares, heats)
     return replace(both, spec=both.spec.model_copy(update={"description": BOTH, "metrics": metrics}))

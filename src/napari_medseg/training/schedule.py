@@ -13,8 +13,6 @@ SETTLED_FROM = 0.4
 """Share of the steps after which batch normalisation no longer looks at the batch."""
 THAW_DECODER, THAW_ENCODER = 0.2, 0.4
 """Shares of the steps after which staged freezing lets the decoder and the encoder learn, too."""
-TEACHER_FIRST, TEACHER_LAST = 1.0, 0.2
-"""Weight of the teacher's labels beside the user's, at the first and at the last step."""
 PREVIEW_SHARE = 0.1
 """Most of the time that previews may take."""
 LEAST_INTERVAL, MOST_SCORES = 50, 50
@@ -81,18 +79,6 @@ def frozen_parts(step: int, steps: int, config: TrainConfig) -> frozenset[Part]:
     if config.freeze == "encoder" or (config.freeze == "staged" and step < max(ramp, math.ceil(THAW_ENCODER * steps))):
         return frozenset({"encoder"})
     return frozenset()
-
-
-def teacher_weight(step: int, steps: int) -> float:
-    """Return how much the teacher's word counts at a step, beside what was painted: ever less, once a plan is made.
-
-    Examples
-    --------
-    >>> [teacher_weight(step, 108) for step in (0, 8, 58, 107)]
-    [1.0, 1.0, 0.6, 0.208]
-    """
-    passed = min(max(step - TIMED_STEPS, 0) / max(steps - TIMED_STEPS, 1), 1.0)
-    return round(TEACHER_FIRST + (TEACHER_LAST - TEACHER_FIRST) * passed, 6)
 
 
 def score_interval(planned: int | None, config: TrainConfig) -> int:

@@ -74,6 +74,16 @@ def test_members_may_count_more_than_others(alone):
     np.testing.assert_allclose(uncertainty(found), entropy(mean), atol=1e-5)
 
 
+def test_a_member_that_is_too_sure_is_softened(alone):
+    # logits over a temperature of 2 give the square roots of the probabilities, up to a factor
+    found = outputs(ensemble("e", MEMBERS, temperatures=[1, 2, 1]), probabilities=True, uncertainty=True)
+    soft = np.sqrt(alone[1]) / np.sqrt(alone[1]).sum(axis=0)
+    mean = (alone[0] + soft + alone[2]) / 3
+    assert np.abs(soft - alone[1]).max() > 0.01
+    np.testing.assert_allclose(probabilities(found), mean, atol=1e-6)
+    np.testing.assert_allclose(uncertainty(found), entropy(mean), atol=1e-5)
+
+
 def test_uncertainty_is_the_entropy_of_the_mean_or_what_members_disagree_about(alone):
     both = ensemble("e", MEMBERS)
     np.testing.assert_allclose(uncertainty(outputs(both, uncertainty=True)), entropy(alone.mean(0)), atol=1e-5)

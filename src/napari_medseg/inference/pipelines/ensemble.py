@@ -31,13 +31,16 @@ def predict_ensemble(
     inner: Map = zeros(volume.spatial_shape, np.float32)
     disagreement = options.uncertainty and options.measure == "mutual_information"
     assert isinstance(spec.pipeline, Ensemble)
-    for number, (member, share) in enumerate(zip(bundle.members, spec.pipeline.shares, strict=True), start=1):
+    heats = spec.pipeline.temperatures or (1.0,) * count
+    parts = zip(bundle.members, spec.pipeline.shares, heats, strict=True)
+    for number, (member, share, heat) in enumerate(parts, start=1):
         found = yield from member_prediction(volume, member, own, control, number, count)
         (probabilities,) = (o.probabilities for o in found.outputs if isinstance(o, ProbabilityMap))
         for row in range(mean.shape[1]):
-            mean[:, row] += share * probabilities[:, row]
+            said = softened(probabilities[:, row], heat)
+            mean[:, row] += share * said
             if disagreement:
-                inner[row] += share * relative_entropy(probabilities[:, row])
+                inner[row] += share * relative_entropy(said)
         control.checkpoint()
     yield Progress("Averaging", 0, 1)
     winners = np.stack([mean[:, row].argmax(axis=0) for row in range(mean.shape[1])])
@@ -48,6 +51,28 @@ def predict_ensemble(
         entropy = np.stack([relative_entropy(mean[:, row]) for row in range(mean.shape[1])])
         outputs.append(UncertaintyMap(np.clip(entropy - inner, 0, 1) if disagreement else entropy))
     return tuple(outputs)
+
+
+def softened(probabilities: Map, temperature: float) -> Map:
+    """Return the probabilities that the same logits give when they are divided by a temperature first.
+
+    Parameters
+    ----------
+    probabilities : (class, ...) float32 array
+        Summing to 1.
+    temperature : float
+        More than 1 makes them more alike.
+
+    Examples
+    --------
+    >>> softened(np.array([[0.9], [0.1]], np.float32), 2.0).round(2)
+    array([[0.75],
+           [0.25]], dtype=float32)
+    """
+    if temperature == 1:
+        return probabilities
+    powers = np.asarray(probabilities, np.float32) ** np.float32(1 / temperature)
+    return np.asarray(powers / powers.sum(axis=0), np.float32)
 
 
 def relative_entropy(probabilities: Map) -> Map:

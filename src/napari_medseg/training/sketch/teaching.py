@@ -2,7 +2,7 @@
 
 A few hundred painted voxels say little about shape and surroundings to a network that starts from nothing. The pixel
 classifier that has learnt from the same strokes fills in what it is sure of; what the user painted always rules, and
-the teacher's word counts less from step to step.
+the teacher's word counts to the end: a network with only a few strokes to go by would forget it, and err elsewhere.
 """
 
 from collections.abc import Generator, Sequence
