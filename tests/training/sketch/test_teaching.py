@@ -119,7 +119,7 @@ def test_half_of_the_patches_lie_around_what_the_teacher_labelled() -> None:
     assert np.mean(far) == pytest.approx(0.25, abs=0.03)
 
 
-def test_loss_is_that_of_the_strokes_plus_the_weighed_one_of_all(sketch_spec: ModelSpec) -> None:
+def test_loss_is_that_of_the_strokes_plus_that_of_all(sketch_spec: ModelSpec) -> None:
     spec = sketch_spec.model_copy(
         update={"architecture": "unet", "options": {"features": 4, "stages": 2, "residual_units": 1}}
     )
