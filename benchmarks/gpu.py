@@ -167,7 +167,7 @@ def gradient_of(scene: Scene, device: str, precision: str, tiles: torch.Tensor) 
     learner.network.load_state_dict(scene.bundle.state_dict())
     target = (tiles[:, 0] > 0).long() + (tiles[:, 0] > 1).long()
     batch = Batch(tiles, target)
-    learner._backward(learner._forward(batch), batch, teacher=0.0)
+    learner._backward(learner._forward(batch), batch)
     return torch.cat([p.grad.flatten().cpu() for p in learner.network.parameters() if p.grad is not None])
 
 
