@@ -1,6 +1,9 @@
 """Which of what a training has made the user sees, and keeps: the sketch, the network, or both together."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
 
 RIPE = 0.35
 """Share of the sketch's score that a network must reach to have a say: before, its certainty is noise."""
@@ -49,6 +52,19 @@ def winner(sketch: float | None, network: float, blend: float, margin: float, al
     if alone and network > max(sketch, blend) + margin:
         return "network"
     return "blend" if network >= RIPE * sketch and blend >= sketch - margin / 2 else "sketch"
+
+
+def blended(network: "torch.Tensor", sketch: "torch.Tensor") -> "torch.Tensor":
+    """Return the (class, ...) probabilities of the blend, as its bundle gives them.
+
+    Parameters
+    ----------
+    network : (class, ...) tensor
+        Logits.
+    sketch : (class, ...) tensor
+        Probabilities.
+    """
+    return sketch.lerp((network.float() / NETWORK_TEMPERATURE).softmax(dim=0), NETWORK_SHARE)
 
 
 def reason(chosen: Winner, sketch: float | None, network: float, blend: float) -> str:

@@ -12,7 +12,7 @@ from napari_medseg.device import Precision
 from napari_medseg.inference.preview import UTMOST, SliceAnswer, answer_of, answer_slice, slice_logits
 from napari_medseg.models import ModelSpec
 from napari_medseg.models.nets.sketch import LEAST_PROBABILITY
-from napari_medseg.training.choosing import NETWORK_SHARE, NETWORK_TEMPERATURE, Winner
+from napari_medseg.training.choosing import Winner, blended
 from napari_medseg.training.messages import LookAround, ShowSlice
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.sketch.plane import plane_logits
@@ -168,6 +168,4 @@ class Onlooker:
 
 def _blend(sketch: torch.Tensor, network: torch.Tensor) -> torch.Tensor:
     """Return logits of the weighed mean of the probabilities that two (class, z, y, x) logits give."""
-    soft = (network.float() / NETWORK_TEMPERATURE).softmax(dim=0)
-    mean = sketch.float().softmax(dim=0).lerp(soft, NETWORK_SHARE)
-    return mean.clamp_min(LEAST_PROBABILITY).log()
+    return blended(network, sketch.float().softmax(dim=0)).clamp_min(LEAST_PROBABILITY).log()

@@ -19,7 +19,7 @@ from napari_medseg.models import ModelSpec
 from napari_medseg.models.configs import tiles_at_once
 from napari_medseg.models.spec import OVERLAP
 from napari_medseg.tasks import UNLABELLED, Task
-from napari_medseg.training.choosing import NETWORK_SHARE, NETWORK_TEMPERATURE
+from napari_medseg.training.choosing import blended
 from napari_medseg.training.config import TrainConfig
 from napari_medseg.training.prepare import LoadedCase
 from napari_medseg.training.schedule import score_interval
@@ -212,10 +212,9 @@ class _Answer:
         self.own[block.box] = winners.cpu().numpy()
         if self.blended is not None and self._beside is not None:
             inside = self._mask[block.box]
-            logits = block.logits[:, torch.from_numpy(inside).to(block.logits.device)].float()
-            own = (logits / NETWORK_TEMPERATURE).softmax(dim=0).cpu().numpy()
-            other = places(self._voxels, self._mask, block.box)
-            both = NETWORK_SHARE * own + (1 - NETWORK_SHARE) * self._beside[:, other]
+            logits = block.logits[:, torch.from_numpy(inside).to(block.logits.device)]
+            other = torch.from_numpy(self._beside[:, places(self._voxels, self._mask, block.box)])
+            both = blended(logits, other.to(logits.device)).cpu().numpy()
             self.blended[block.box][inside] = np.where(np.isnan(both[0]), -1, both.argmax(axis=0))
 
 
